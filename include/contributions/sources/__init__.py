@@ -1,0 +1,1 @@
+"""Where contributions come from: one adapter per form, all of them yielding records."""

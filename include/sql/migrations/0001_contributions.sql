@@ -1,0 +1,319 @@
+-- The ledger of the contribution workflow. Truth lives here; Airflow holds dockets.
+-- Runs inside the schema `participation` (search_path), in one transaction, under the migration lock.
+
+CREATE TABLE source_file (
+    file_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    municipality text NOT NULL,
+    uri text NOT NULL,
+    sha256 text NOT NULL,
+    size_bytes bigint NOT NULL,
+    form text NOT NULL,
+    encoding text NOT NULL,
+    record_count integer NOT NULL,
+    broken_count integer NOT NULL,
+    loaded_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (municipality, uri, sha256)
+);
+COMMENT ON TABLE source_file IS 'One version (uri, bytes) of a file that was read whole; records = receipts, broken = quarantine.';
+
+CREATE TABLE load (
+    load_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    municipality text NOT NULL,
+    root text NOT NULL,
+    run_id text,
+    waiting jsonb NOT NULL DEFAULT '[]',
+    started_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz
+);
+
+CREATE TABLE load_file (
+    load_id bigint NOT NULL REFERENCES load,
+    file_id bigint NOT NULL REFERENCES source_file,
+    PRIMARY KEY (load_id, file_id)
+);
+
+CREATE TABLE contribution (
+    contribution_id text PRIMARY KEY,
+    municipality text NOT NULL,
+    source text NOT NULL,
+    external_id text NOT NULL,
+    constat_factuel text NOT NULL,
+    idees_ameliorations text NOT NULL DEFAULT '',
+    declared_category text CHECK (declared_category IN (
+        'economie', 'logement', 'culture', 'ecologie', 'associations', 'jeunesse',
+        'alimentation-bien-etre-soins')),
+    received_on date NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    content_hash text NOT NULL,
+    input_hash text NOT NULL,
+    state text NOT NULL DEFAULT 'pending' CHECK (state IN (
+        'pending', 'accepted', 'review', 'refusal_proposed', 'refused', 'quarantined')),
+    state_rubric text,
+    state_changed_at timestamptz NOT NULL DEFAULT now(),
+    category text,
+    second_category text,
+    metadata jsonb NOT NULL DEFAULT '{}',
+    UNIQUE (municipality, content_hash)
+);
+CREATE INDEX contribution_day ON contribution (municipality, received_on, state);
+CREATE INDEX contribution_open ON contribution (received_at)
+    WHERE state IN ('pending', 'review', 'refusal_proposed', 'quarantined');
+COMMENT ON COLUMN contribution.received_on IS 'The source''s own date, else the day of the first receipt in Europe/Paris; never changed.';
+COMMENT ON COLUMN contribution.state_rubric IS 'Rubric version whose judgement the state follows; NULL while pending or decided by a person.';
+
+CREATE TABLE receipt (
+    receipt_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    contribution_id text NOT NULL REFERENCES contribution,
+    file_id bigint REFERENCES source_file,
+    locator text NOT NULL,
+    external_id text,
+    declared_category text,
+    submitted_on date,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (file_id, locator)
+);
+CREATE INDEX receipt_contribution ON receipt (contribution_id);
+COMMENT ON COLUMN receipt.declared_category IS 'As written in the form, even when it is none of the seven.';
+
+CREATE TABLE quarantine (
+    quarantine_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    municipality text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('record', 'contribution')),
+    file_id bigint REFERENCES source_file,
+    uri text,
+    locator text NOT NULL,
+    contribution_id text REFERENCES contribution,
+    step text,
+    reason text NOT NULL,
+    detail text NOT NULL,
+    raw text NOT NULL DEFAULT '',
+    received_on date NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    resolved_at timestamptz,
+    UNIQUE (file_id, locator)
+);
+CREATE INDEX quarantine_day ON quarantine (municipality, received_on);
+CREATE UNIQUE INDEX quarantine_open_contribution ON quarantine (contribution_id)
+    WHERE contribution_id IS NOT NULL AND resolved_at IS NULL;
+COMMENT ON TABLE quarantine IS 'kind record: an entry of a file that never became a contribution; kind contribution: one whose state is quarantined.';
+
+CREATE TABLE step_result (
+    item_id text NOT NULL,
+    step text NOT NULL,
+    input_hash text NOT NULL,
+    rubric_version text NOT NULL,
+    output jsonb NOT NULL,
+    confidence real CHECK (confidence BETWEEN 0 AND 1),
+    engine text NOT NULL,
+    dag_id text,
+    run_id text,
+    map_index integer,
+    try_number integer,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (item_id, step, input_hash, rubric_version)
+);
+COMMENT ON TABLE step_result IS 'One effective result per item, step, input and rubric: doing it twice is doing it once.';
+
+CREATE TABLE work_chunk (
+    chunk_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    municipality text NOT NULL,
+    received_on date,
+    rubric_version text NOT NULL,
+    dag_id text NOT NULL,
+    run_id text NOT NULL,
+    position integer NOT NULL,
+    item_count integer NOT NULL,
+    lease_token uuid,
+    lease_holder text,
+    claimed_until timestamptz NOT NULL,
+    settled_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (dag_id, run_id, position)
+);
+
+CREATE TABLE claim (
+    contribution_id text PRIMARY KEY REFERENCES contribution,
+    chunk_id bigint NOT NULL REFERENCES work_chunk
+);
+CREATE INDEX claim_chunk ON claim (chunk_id);
+COMMENT ON TABLE claim IS 'Which chunk works on a contribution; whoever claims first works, an expired claim may be taken over.';
+
+CREATE TABLE review_case (
+    review_case_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    contribution_id text NOT NULL REFERENCES contribution,
+    input_hash text NOT NULL,
+    rubric_version text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('review', 'refusal_proposed', 'quarantined')),
+    reason text NOT NULL,
+    opened_at timestamptz NOT NULL DEFAULT now(),
+    closed_at timestamptz,
+    UNIQUE (contribution_id, input_hash, rubric_version)
+);
+CREATE UNIQUE INDEX review_case_open ON review_case (contribution_id) WHERE closed_at IS NULL;
+
+CREATE TABLE decision (
+    decision_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    contribution_id text NOT NULL REFERENCES contribution,
+    review_case_id bigint REFERENCES review_case,
+    outcome text NOT NULL CHECK (outcome IN ('accepted', 'refused', 'review')),
+    decided_by text NOT NULL CHECK (decided_by <> ''),
+    reason text NOT NULL CHECK (reason <> ''),
+    statement text NOT NULL DEFAULT '',
+    evidence jsonb NOT NULL DEFAULT '[]',
+    decided_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX decision_contribution ON decision (contribution_id, decision_id DESC);
+COMMENT ON TABLE decision IS 'A person''s answers, append-only; the latest one stands over every machine result.';
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: add a new row that supersedes the old one', TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER decision_append_only BEFORE UPDATE OR DELETE ON decision
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER decision_no_truncate BEFORE TRUNCATE ON decision
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE state_change (
+    change_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    contribution_id text NOT NULL,
+    from_state text,
+    to_state text NOT NULL,
+    rubric_version text,
+    changed_by text NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX state_change_contribution ON state_change (contribution_id, change_id);
+COMMENT ON TABLE state_change IS 'Append-only log of every change of a state: who or what, under which rubric, when.';
+CREATE TRIGGER state_change_append_only BEFORE UPDATE OR DELETE ON state_change
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER state_change_no_truncate BEFORE TRUNCATE ON state_change
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE labelled_sample (
+    sample_id text PRIMARY KEY,
+    constat_factuel text NOT NULL,
+    idees_ameliorations text NOT NULL DEFAULT '',
+    declared_category text,
+    expected_decisions text[] NOT NULL,
+    expected_categories text[] NOT NULL DEFAULT '{}',
+    provenance text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE labelled_sample IS 'Answers given by people or known by construction, never the machine''s own.';
+
+CREATE TABLE evaluation (
+    evaluation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    municipality text NOT NULL,
+    received_on date,
+    engine text NOT NULL,
+    rubric_version text NOT NULL,
+    sample_count integer NOT NULL,
+    scores jsonb NOT NULL,
+    passed boolean NOT NULL,
+    dag_id text,
+    run_id text,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE step_metric (
+    metric_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    step text NOT NULL,
+    item text NOT NULL DEFAULT '',
+    dag_id text NOT NULL,
+    run_id text NOT NULL,
+    task_id text NOT NULL,
+    map_index integer NOT NULL DEFAULT -1,
+    try_number integer NOT NULL,
+    received_on date,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamptz,
+    status text NOT NULL DEFAULT 'running'
+        CHECK (status IN ('running', 'success', 'failed', 'timeout', 'skipped')),
+    duration_ms bigint,
+    input_size bigint,
+    output_size bigint,
+    error_message text,
+    UNIQUE (dag_id, run_id, task_id, map_index, try_number)
+);
+CREATE INDEX step_metric_day ON step_metric (received_on, step);
+CREATE INDEX step_metric_open ON step_metric (started_at) WHERE status = 'running';
+COMMENT ON COLUMN step_metric.input_size IS 'Items taken by this attempt; output_size counts the results it stored.';
+
+CREATE TABLE report (
+    municipality text NOT NULL,
+    received_on date NOT NULL,
+    html_path text NOT NULL,
+    markdown_path text NOT NULL,
+    figures jsonb NOT NULL,
+    run_id text,
+    written_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (municipality, received_on)
+);
+
+CREATE TABLE deadline_miss (
+    dag_id text NOT NULL,
+    run_id text NOT NULL,
+    alert text NOT NULL,
+    deadline_at timestamptz,
+    run_state text,
+    noted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (dag_id, run_id, alert)
+);
+
+CREATE TABLE outbox (
+    outbox_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    topic text NOT NULL,
+    emitter text,
+    payload jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    announced_at timestamptz
+);
+CREATE INDEX outbox_unannounced ON outbox (topic, outbox_id) WHERE announced_at IS NULL;
+CREATE INDEX outbox_order ON outbox (xid, outbox_id);
+COMMENT ON COLUMN outbox.xid IS 'Readers go by (xid, outbox_id) below pg_snapshot_xmin, so that a slow transaction is never passed over.';
+
+CREATE FUNCTION notify_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('participation_outbox', '');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER outbox_notify AFTER INSERT ON outbox
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_outbox();
+
+-- Rows announce themselves, whoever inserts them: our loader names itself in participation.emitter and
+-- announces its own days, any other service needs to know nothing of the outbox.
+CREATE FUNCTION announce_contributions() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO participation.outbox (topic, emitter, payload)
+    SELECT 'contributions_received', nullif(current_setting('participation.emitter', true), ''),
+           jsonb_build_object('municipality', municipality, 'received_on', received_on,
+                              'count', count(*))
+    FROM inserted GROUP BY municipality, received_on ORDER BY received_on;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER contribution_announce AFTER INSERT ON contribution
+    REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_contributions();
+
+-- Law 4 at the lowest level: once a person decided, only a person's decision moves the state.
+CREATE FUNCTION keep_decision() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    standing text;
+BEGIN
+    SELECT outcome INTO standing FROM participation.decision
+    WHERE contribution_id = NEW.contribution_id ORDER BY decision_id DESC LIMIT 1;
+    IF standing IS NOT NULL AND NEW.state <> standing THEN
+        RAISE EXCEPTION 'contribution % was decided by a person (%): a machine may not make it %',
+            NEW.contribution_id, standing, NEW.state USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF standing IS NULL AND NEW.state = 'refused' THEN
+        RAISE EXCEPTION 'contribution %: only a person refuses', NEW.contribution_id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER contribution_keep_decision BEFORE UPDATE OF state ON contribution
+    FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION keep_decision();

@@ -1,0 +1,1 @@
+"""What the triggerer runs: watchers that turn outbox rows into asset events."""
