@@ -44,6 +44,10 @@ class ReconciliationError(PermanentError):
     """The books do not balance: the sum of the states differs from what was submitted."""
 
 
+class ReviewerBelowGateError(PermanentError):
+    """The reviewer scores too badly on the labelled sample for its outcomes to count."""
+
+
 @dataclass
 class ProcessingError(ParticipationError):
     """A step failed on an item: which step, which item, which attempt, why, and when.

@@ -6,6 +6,7 @@ are Pydantic models because a language model or a caller outside may fill them.
 """
 
 import hashlib
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,6 +26,19 @@ class Category(StrEnum):
     ASSOCIATIONS = "associations"
     JEUNESSE = "jeunesse"
     ALIMENTATION = "alimentation-bien-etre-soins"
+
+
+def declared(field: str | None) -> Category | None:
+    """Read a form's category field, however it is accented, cased or punctuated.
+
+    >>> declared("Alimentation, bien-être & soins").value
+    'alimentation-bien-etre-soins'
+    >>> declared("voirie") is None
+    True
+    """
+    bare = unicodedata.normalize("NFKD", field or "").encode("ascii", "ignore").decode().casefold()
+    key = "-".join(word for word in re.findall(r"[a-z]+", bare) if word not in {"et", "and"})
+    return next((category for category in Category if category.value == key), None)
 
 
 UNDETERMINED = "undetermined"
@@ -47,9 +61,9 @@ Confidence = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 def folded(text: str) -> str:
-    """NFC with every run of white space made one space: the form in which two texts are identical.
+    r"""NFC with every run of white space made one space: the form in which two texts are identical.
 
-    >>> folded("  un  banc\\n")
+    >>> folded("  un  banc\n")
     'un banc'
     """
     return " ".join(unicodedata.normalize("NFC", text).split())
@@ -105,10 +119,10 @@ class BrokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """A citizen's text, as received.
+    r"""A citizen's text, as received.
 
     >>> Contribution("form:1", "Le banc est cassé.", "Le réparer.").text
-    'Le banc est cassé.\\n\\nLe réparer.'
+    'Le banc est cassé.\n\nLe réparer.'
     """
 
     contribution_id: str

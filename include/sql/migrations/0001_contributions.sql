@@ -292,11 +292,36 @@ BEGIN
            jsonb_build_object('municipality', municipality, 'received_on', received_on,
                               'count', count(*))
     FROM inserted GROUP BY municipality, received_on ORDER BY received_on;
+    IF coalesce(current_setting('participation.emitter', true), '') = '' THEN
+        INSERT INTO participation.receipt (contribution_id, locator, external_id, declared_category)
+        SELECT contribution_id, 'inserted', external_id, declared_category FROM inserted;
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER contribution_announce AFTER INSERT ON contribution
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION announce_contributions();
+
+-- A service that inserts a text need not know our hashes. The white space is that of Python's str.split,
+-- so that both sides call the same texts identical.
+CREATE FUNCTION fold(body text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT btrim(regexp_replace(normalize(body, NFC),
+        '[\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+',
+        ' ', 'g'), ' ')
+$$;
+CREATE FUNCTION fill_hashes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.content_hash := encode(sha256(convert_to(
+        participation.fold(NEW.constat_factuel) || E'\x1f'
+        || participation.fold(NEW.idees_ameliorations), 'UTF8')), 'hex');
+    NEW.input_hash := left(encode(sha256(convert_to(
+        NEW.constat_factuel || E'\x1f' || NEW.idees_ameliorations || E'\x1f'
+        || coalesce(NEW.declared_category, ''), 'UTF8')), 'hex'), 32);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER contribution_fill_hashes BEFORE INSERT ON contribution
+    FOR EACH ROW WHEN (NEW.content_hash IS NULL OR NEW.input_hash IS NULL)
+    EXECUTE FUNCTION fill_hashes();
 
 -- Law 4 at the lowest level: once a person decided, only a person's decision moves the state.
 CREATE FUNCTION keep_decision() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,0 +1,32 @@
+# The project with everything locked in requirements.txt, owned by root and run by somebody else.
+FROM python:3.12-slim
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONPATH=/opt/participation \
+    AIRFLOW_HOME=/var/lib/airflow \
+    AIRFLOW__CORE__DAGS_FOLDER=/opt/participation/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/participation/plugins \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False \
+    AIRFLOW__LOGGING__BASE_LOG_FOLDER=/var/log/airflow
+
+# Group 0 may write where the service writes, so that any user id with group 0 can run the image.
+# New named volumes take the owner and mode of these folders.
+RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /var/lib/airflow airflow \
+    && install -d -o airflow -g 0 -m 0775 \
+        /var/lib/airflow /var/log/airflow /data/inbox /data/reports
+
+# The lock is complete: nothing is resolved here, and what does not fit together stops the build.
+COPY requirements.txt /tmp/requirements.txt
+RUN pip install --no-cache-dir --no-deps --disable-pip-version-check -r /tmp/requirements.txt \
+    && pip check
+
+WORKDIR /opt/participation
+COPY scripts/healthcheck.py scripts/
+COPY include include
+COPY plugins plugins
+COPY dags dags
+RUN python -m compileall -q include plugins dags scripts
+
+USER 50000:0
+EXPOSE 8080
+CMD ["airflow", "version"]

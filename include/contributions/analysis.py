@@ -1,0 +1,163 @@
+"""Run one step over one chunk of contributions, so that a retry goes on where the last attempt stopped.
+
+Neighbours: :mod:`include.contributions.processors` names the steps; ``participation.ledger.analysis``
+is the store. A result is saved every few hundred items under the chunk's lease; an item that fails for
+good is set aside with its reason while the rest goes on.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from include.contributions.model import Classification, Contribution, Validation
+from include.contributions.processors import contribution_context
+from include.errors import ProcessingError, TransientError
+from include.processing.model import ErrorStrategy, ItemOutcome, ProcessingContext, Step
+from include.processing.workflow import run_step_over_items
+
+SAVE_EVERY = 250
+"""Results stored in one transaction: a kill costs at most this many judgements, half a second of work."""
+
+SYSTEMATIC = 20
+"""When so many contributions fail and none succeeds, the step is broken, not the texts."""
+
+ANSWERS: dict[str, type[BaseModel]] = {"validate": Validation, "classify": Classification}
+"""The form in which a later step reads an earlier step's stored output."""
+
+NEEDS: dict[str, tuple[str, ...]] = {"evaluate": ("validate", "classify")}
+"""Which earlier outputs a step reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write for a chunk, until another attempt takes it."""
+
+    chunk_id: int
+    token: str
+    rubric_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingItem:
+    """A contribution that lacks a step's result, with the stored outputs of earlier steps."""
+
+    contribution: Contribution
+    input_hash: str
+    earlier: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One result, ready to be stored; ``output`` is JSON."""
+
+    item_id: str
+    input_hash: str
+    output: str
+    confidence: float
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFailure:
+    """One contribution that a step cannot judge, and why."""
+
+    item_id: str
+    reason: str
+    detail: str
+
+
+class ChunkStore(Protocol):
+    """What a step over a chunk asks of the ledger."""
+
+    def take_lease(self, chunk_id: int) -> Lease:
+        """Become the one attempt that writes for a chunk."""
+
+    def waiting_items(
+        self, lease: Lease, step: str, needs: Sequence[str], limit: int
+    ) -> Iterator[list[WaitingItem]]:
+        """Yield what lacks a result of the step, ``limit`` at a time."""
+
+    def save(
+        self,
+        lease: Lease,
+        step: str,
+        answers: Iterable[Answer],
+        failures: Iterable[ItemFailure],
+    ) -> int:
+        """Store a batch under the lease and return how many results were new."""
+
+
+@dataclass(slots=True)
+class ChunkCounts:
+    """What one attempt did: contributions taken, results stored, items set aside."""
+
+    taken: int = 0
+    stored: int = 0
+    set_aside: int = 0
+
+
+def judge_chunk(
+    chunk_id: int,
+    step: Step,
+    store: ChunkStore,
+    progress: Callable[[ChunkCounts], None] = lambda _: None,
+    *,
+    last_attempt: bool = False,
+) -> ChunkCounts:
+    """Give every contribution of a chunk the result of one step.
+
+    Args:
+        chunk_id: The chunk as the ledger knows it.
+        step: The processor and its limits; results are stored under the processor's name.
+        store: Takes the lease, hands out what is still waiting and keeps the answers.
+        progress: Told the counts so far after each batch.
+        last_attempt: No retry will follow: an item that failed in a way that another attempt might
+            have mended is set aside as well, so that one odd text does not hold up its chunk.
+
+    Raises:
+        ProcessingError: An item failed in a way that another attempt may mend, or nothing succeeds;
+            the batches before are stored.
+        LeaseLostError: Another attempt took the chunk over; it will do the rest.
+    """
+    name = step.processor.name
+    lease = store.take_lease(chunk_id)
+    counts = ChunkCounts()
+    for batch in store.waiting_items(lease, name, NEEDS.get(name, ()), SAVE_EVERY):
+        hashes = {item.contribution.contribution_id: item.input_hash for item in batch}
+        contexts = ((item.contribution.contribution_id, _context(item)) for item in batch)
+        answers: list[Answer] = []
+        failures: list[ItemFailure] = []
+        for outcome in run_step_over_items(step, contexts, strategy=ErrorStrategy.CONTINUE):
+            if outcome.error is None:
+                answers.append(_answer(outcome, hashes[outcome.item_id]))
+            else:
+                failures.append(_set_aside(outcome.item_id, outcome.error, last_attempt))
+                if len(failures) >= SYSTEMATIC and not answers:
+                    raise outcome.error
+        counts.taken += len(batch)
+        counts.stored += store.save(lease, name, answers, failures)
+        counts.set_aside += len(failures)
+        progress(counts)
+    return counts
+
+
+def _context(item: WaitingItem) -> ProcessingContext:
+    return contribution_context(
+        item.contribution,
+        {step: ANSWERS[step].model_validate(output) for step, output in item.earlier.items()},
+    )
+
+
+def _answer(outcome: ItemOutcome, input_hash: str) -> Answer:
+    result: Any = outcome.result
+    return Answer(
+        outcome.item_id, input_hash, result.model_dump_json(), result.confidence, result.engine
+    )
+
+
+def _set_aside(item_id: str, error: ProcessingError, last_attempt: bool) -> ItemFailure:  # noqa: FBT001 - one private caller
+    if isinstance(error.cause, TransientError) and not last_attempt:
+        raise error
+    return ItemFailure(item_id, type(error.cause).__name__, str(error)[:2000])

@@ -1,0 +1,310 @@
+"""Find words, phrases and patterns in a reading; the data files say which.
+
+An *entry* is a list of words and phrases of one class, such as the insults or the names of the
+quarters. A *rule* is a list of patterns over words and classes. Both have an id, so that evidence can
+name what fired. A pattern is written as words, one after the other:
+
+=============  ===========================================================================
+``port``       this word in any inflection (its stem; words of up to four letters as they are)
+``=port``      exactly this spelling, accents aside
+``pollu*``     every word that begins so
+``{insulte}``  any word of this class
+``a|{b}``      one or the other
+``?tous``      may be missing
+``...``        up to three words in between (``...6``: up to six), in the same sentence
+=============  ===========================================================================
+
+Matching is a walk with bounded gaps, so its cost grows with the length of the text and no further.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+from snowballstemmer import stemmer
+
+from include.contributions.normalisation import CACHE_SIZE, Form, Reading, Token, fold
+from include.errors import ConfigurationError
+
+SHORT_WORD = 4
+"""Words up to this length are compared as written (or with a plural s or x): stems of short words collide."""
+
+DEFAULT_GAP = 3
+
+_stem = stemmer("french").stemWord
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Words and phrases of one class.
+
+    Attributes:
+        id: Names the entry in evidence.
+        klass: The class its words belong to.
+        phrases: Written as in a pattern.
+        weight: How much one word says, where that matters.
+    """
+
+    id: str
+    klass: str
+    phrases: tuple[str, ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Patterns that mean the same thing.
+
+    Attributes:
+        id: Names the rule in evidence.
+        layer: ``strict`` proposes a refusal, ``loose`` asks a person, ``sign`` is only evidence.
+        article: The article concerned, by its key in the charter; empty for positive evidence.
+        reason: The review reason when a person is asked.
+        patterns: Any of them is enough.
+    """
+
+    id: str
+    layer: str
+    article: str
+    reason: str
+    patterns: tuple[str, ...]
+
+
+class EntryHit(NamedTuple):
+    """An entry found at ``tokens[first:last]``."""
+
+    entry: Entry
+    first: int
+    last: int
+
+
+class RuleHit(NamedTuple):
+    """A rule found at ``tokens[first:last]``."""
+
+    rule: Rule
+    first: int
+    last: int
+
+
+class Findings(NamedTuple):
+    """What was found in a reading, in the order of the text."""
+
+    entries: tuple[EntryHit, ...]
+    rules: tuple[RuleHit, ...]
+    labels: tuple[frozenset[str], ...]
+
+
+class _Element(NamedTuple):
+    labels: frozenset[str]
+    gap: int
+    optional: bool
+
+
+Pattern = tuple[_Element, ...]
+Owner = TypeVar("Owner", Entry, Rule)
+
+
+@dataclass(slots=True)
+class _Index:
+    """From a spelling to the labels that patterns ask for."""
+
+    exact: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    stems: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    prefixes: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def add(self, word: str, label: str) -> None:
+        """Let every spelling that ``word`` stands for carry ``label``."""
+        folded = fold(word.strip("=*"))
+        if word.endswith("*"):
+            self.prefixes[folded].add(label)
+        elif word.startswith("="):
+            self.exact[folded].add(label)
+        elif len(folded) <= SHORT_WORD:
+            for ending in ("", "s", "x"):
+                self.exact[folded + ending].add(label)
+        else:
+            self.exact[folded].add(label)
+            for stem in _stems(folded, word.lower()):
+                self.stems[stem].add(label)
+
+    def labels(self, form: Form) -> frozenset[str]:
+        """Every label of a word form."""
+        folded = form.folded
+        found = set(self.exact.get(folded, ()))
+        if len(folded) > SHORT_WORD and self.stems:
+            for stem in _stems(folded, form.lower):
+                found.update(self.stems.get(stem, ()))
+        if self.prefixes:
+            for length in range(2, len(folded) + 1):
+                found.update(self.prefixes.get(folded[:length], ()))
+        return frozenset(found)
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def _stems(folded: str, lower: str) -> tuple[str, ...]:
+    """Stems of a word with its accents and without, since citizens write both."""
+    plain = _stem(folded)
+    return (plain,) if folded == lower else (plain, fold(_stem(lower)))
+
+
+class Matcher:
+    """Entries and rules, compiled once.
+
+    Raises:
+        ConfigurationError: A pattern cannot be read; the message names its entry or rule.
+    """
+
+    def __init__(
+        self, entries: Sequence[Entry], rules: Sequence[Rule], masks: Mapping[str, frozenset[str]]
+    ) -> None:
+        """Compile.
+
+        Args:
+            entries: Words and phrases with their classes.
+            rules: Patterns over words and classes.
+            masks: For a class, the classes that its words lose inside one of its phrases:
+                ``bitte d'amarrage`` is of the harmless kind, whatever else *bitte* may be.
+        """
+        self._index = _Index()
+        self._masks = masks
+        self._classes = {entry.klass for entry in entries}
+        self._single: dict[str, list[Entry]] = defaultdict(list)
+        self._phrases: dict[str, list[tuple[Pattern, Entry]]] = defaultdict(list)
+        self._patterns: dict[str, list[tuple[Pattern, Rule]]] = defaultdict(list)
+        for entry in entries:
+            for phrase in entry.phrases:
+                self._add_phrase(phrase, entry)
+        for rule in rules:
+            for written in rule.patterns:
+                pattern = self._compile(written, rule.id)
+                for label in pattern[0].labels:
+                    self._patterns[label].append((pattern, rule))
+        self._word = lru_cache(maxsize=CACHE_SIZE)(self._labels_and_entries)
+
+    def find(self, reading: Reading) -> Findings:
+        """Find every entry, then every rule."""
+        tokens = reading.tokens
+        hits: list[EntryHit] = []
+        labels: list[frozenset[str]] = []
+        for position, token in enumerate(tokens):
+            own, entries = self._word(token.form)
+            labels.append(own)
+            hits.extend(EntryHit(entry, position, position + 1) for entry in entries)
+        phrase_hits = [
+            EntryHit(entry, first, last)
+            for first, last, entry in self._search(tokens, labels, self._phrases)
+        ]
+        if phrase_hits:
+            hits, labels = self._with_phrases(hits, phrase_hits, labels)
+        rules = [
+            RuleHit(rule, first, last)
+            for first, last, rule in self._search(tokens, labels, self._patterns)
+        ]
+        hits.sort(key=lambda hit: (hit.first, -hit.last, hit.entry.id))
+        rules.sort(key=lambda hit: (hit.first, -hit.last, hit.rule.id))
+        return Findings(tuple(hits), tuple(rules), tuple(labels))
+
+    def _with_phrases(
+        self,
+        hits: list[EntryHit],
+        phrase_hits: list[EntryHit],
+        labels: list[frozenset[str]],
+    ) -> tuple[list[EntryHit], list[frozenset[str]]]:
+        """Let the words of a phrase carry its class, and lose the classes that it masks."""
+        removed: dict[int, frozenset[str]] = {}
+        for hit in phrase_hits:
+            masked = self._masks.get(hit.entry.klass, frozenset())
+            for position in range(hit.first, hit.last):
+                labels[position] |= {f"{{{hit.entry.klass}}}"}
+                removed[position] = removed.get(position, frozenset()) | masked
+        for position, classes in removed.items():
+            labels[position] -= {f"{{{klass}}}" for klass in classes}
+        kept = [
+            hit
+            for hit in (*hits, *phrase_hits)
+            if hit.entry.klass not in removed.get(hit.first, frozenset())
+        ]
+        return kept, labels
+
+    def _add_phrase(self, phrase: str, entry: Entry) -> None:
+        words = phrase.replace("'", " ").replace("-", " ").split()
+        if len(words) == 1 and not phrase.startswith("{") and "|" not in phrase:
+            marker = f"#{entry.id}"
+            self._index.add(words[0], marker)
+            self._single[marker].append(entry)
+            return
+        pattern = self._compile(phrase, entry.id)
+        for label in pattern[0].labels:
+            self._phrases[label].append((pattern, entry))
+
+    def _compile(self, written: str, owner: str) -> Pattern:
+        elements: list[_Element] = []
+        gap = 0
+        for piece in written.replace("'", " ").replace("-", " ").split():
+            if piece.startswith("..."):
+                gap = int(piece[3:] or DEFAULT_GAP)
+                continue
+            optional = piece.startswith("?")
+            labels = frozenset(self._label(part, owner) for part in piece.lstrip("?").split("|"))
+            elements.append(_Element(labels, gap, optional))
+            gap = 0
+        if not elements or elements[0].optional or gap:
+            raise ConfigurationError(f"{owner}: a pattern begins and ends with a word: {written!r}")
+        return tuple(elements)
+
+    def _label(self, part: str, owner: str) -> str:
+        if part.startswith("{"):
+            if part.strip("{}") not in self._classes:
+                raise ConfigurationError(f"{owner}: there is no class {part}")
+            return part
+        label = f"~{part}"
+        self._index.add(part, label)
+        return label
+
+    def _labels_and_entries(self, form: Form) -> tuple[frozenset[str], tuple[Entry, ...]]:
+        found = self._index.labels(form)
+        entries = [entry for label in sorted(found) for entry in self._single.get(label, ())]
+        classes = {f"{{{entry.klass}}}" for entry in entries}
+        plain = {label for label in found if not label.startswith("#")}
+        return frozenset(plain | classes), tuple(entries)
+
+    @staticmethod
+    def _search(
+        tokens: Sequence[Token],
+        labels: Sequence[frozenset[str]],
+        index: Mapping[str, Sequence[tuple[Pattern, Owner]]],
+    ) -> set[tuple[int, int, Owner]]:
+        """Find every owner once per span; a set, since two labels may lead to one pattern."""
+        return {
+            (position, last, owner)
+            for position, own in enumerate(labels)
+            for label in own
+            for pattern, owner in index.get(label, ())
+            if (last := _end_of(pattern, 1, position + 1, tokens, labels))
+        }
+
+
+def _end_of(
+    pattern: Pattern,
+    step: int,
+    position: int,
+    tokens: Sequence[Token],
+    labels: Sequence[frozenset[str]],
+) -> int:
+    """Return where the rest of a pattern ends, or 0 when it does not match from here."""
+    if step == len(pattern):
+        return position
+    element = pattern[step]
+    sentence = tokens[position - 1].sentence
+    for candidate in range(position, min(position + element.gap + 1, len(tokens))):
+        if tokens[candidate].sentence != sentence:
+            break
+        if not element.labels.isdisjoint(labels[candidate]):
+            end = _end_of(pattern, step + 1, candidate + 1, tokens, labels)
+            if end:
+                return end
+    if element.optional:
+        return _end_of(pattern, step + 1, position, tokens, labels)
+    return 0

@@ -1,0 +1,526 @@
+"""The report of a day: what happened to every contribution received that day, on one page.
+
+:class:`DayReport` holds the figures and the texts; ``participation.ledger.figures`` fills it from
+the ledger. This module words it and writes it, as HTML that opens without a network and as
+Markdown. The same report gives the same bytes.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from include.contributions import wording
+from include.contributions.model import STATES, UNDETERMINED, Category
+
+LISTED_PER_SECTION = 200
+"""Entries shown in a section; the counts stay exact. A page of 100,000 texts would not open."""
+
+LISTED_PER_CATEGORY = 25
+"""The same for each subject among the accepted texts."""
+
+TEXT_SHOWN_CHARACTERS = 12_000
+"""The longest part of a text printed whole; beyond it the page says how much is left out."""
+
+EXCERPT_CHARACTERS = 190
+
+_EMPTY_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """The first entries of a list, and how many there are in all."""
+
+    items: tuple[T, ...] = ()
+    total: int = 0
+
+    @property
+    def others(self) -> int:
+        """How many are not shown."""
+        return self.total - len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class CitizenText:
+    """A contribution's own words, cut where they would fill the page.
+
+    Attributes:
+        contribution_id: Its id in the ledger.
+        constat_factuel: The first part, at most ``TEXT_SHOWN_CHARACTERS``.
+        idees_ameliorations: The second part, likewise.
+        characters: Length of both parts as received.
+    """
+
+    contribution_id: str
+    constat_factuel: str
+    idees_ameliorations: str
+    characters: int
+
+    @property
+    def excerpt(self) -> str:
+        """The beginning, on one line."""
+        return wording.excerpt(self._both, EXCERPT_CHARACTERS) or "(texte vide)"
+
+    @property
+    def is_longer(self) -> bool:
+        """True when the excerpt does not say it all."""
+        return self.excerpt != self._both or self.cut > 0
+
+    @property
+    def cut(self) -> int:
+        """Characters that are not on the page."""
+        return self.characters - len(self.constat_factuel) - len(self.idees_ameliorations)
+
+    @property
+    def _both(self) -> str:
+        return f"{self.constat_factuel} {self.idees_ameliorations}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedText:
+    """A text that was accepted, with its subjects as settled."""
+
+    text: CitizenText
+    category: str | None
+    second_category: str | None = None
+    declared_category: str | None = None
+    decided_by: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryTexts:
+    """The accepted texts of one subject."""
+
+    category: str | None
+    texts: Listing[AcceptedText]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An article that a text may break: the sentence why and the citizen's own words."""
+
+    article: str
+    message: str
+    quotes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A text that a person must look at, and why.
+
+    Attributes:
+        text: The citizen's words.
+        category: As settled, or None.
+        since: When the question was put.
+        waited_s: How long ago that was, by the database's clock.
+        reason: A code or a sentence; empty when the findings say it.
+        reasoning: What the reviewer wrote, in French.
+        findings: Articles it speaks of.
+        problem: Why the recorded result could not be read, or None.
+    """
+
+    text: CitizenText
+    category: str | None
+    since: datetime
+    waited_s: float
+    reason: str
+    reasoning: str = ""
+    findings: tuple[Finding, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HumanDecision:
+    """What a person decided about a text; the latest answer stands."""
+
+    text: CitizenText
+    outcome: str
+    decided_by: str
+    reason: str
+    statement: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedItem:
+    """An entry that could not be processed: where it is, and why.
+
+    ``kind`` is ``record`` (never became a contribution) or ``contribution``.
+    """
+
+    kind: str
+    uri: str
+    locator: str
+    reason: str
+    detail: str
+    raw: str
+    since: datetime
+    contribution_id: str | None = None
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryCount:
+    """How many texts speak of a subject, by where they stand.
+
+    ``as_second`` counts texts whose second subject it is; they are not part of the total.
+    """
+
+    category: str | None
+    accepted: int = 0
+    waiting: int = 0
+    other: int = 0
+    as_second: int = 0
+
+    @property
+    def total(self) -> int:
+        """All texts whose first subject this is."""
+        return self.accepted + self.waiting + self.other
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know, and how often it happened."""
+
+    message: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """What the attempts of one step took; ``items_per_s`` counts successful attempts only."""
+
+    step: str
+    attempts: int
+    failed: int
+    running: int
+    skipped: int
+    total_ms: float
+    mean_ms: float
+    items: int
+    items_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineVersion:
+    """Which engine and rubric judged how many texts of the day."""
+
+    engine: str
+    rubric_version: str
+    texts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One figure of an evaluation, with its 95 % interval and what it was measured on if known."""
+
+    name: str
+    value: str | float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleEvaluation:
+    """The latest comparison of an engine with the labelled sample."""
+
+    engine: str
+    rubric_version: str
+    sample_count: int
+    passed: bool
+    evaluated_at: datetime
+    received_on: date | None
+    measures: tuple[Measure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OldestOpen:
+    """The contribution that has waited longest for an outcome."""
+
+    contribution_id: str
+    state: str
+    received_on: date
+    received_at: datetime
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DayReport:
+    """Everything the page of a (municipality, day) says.
+
+    Attributes:
+        states: Count of each of the six states; ``quarantined`` includes the entries that never
+            became a contribution.
+        submitted: Distinct contributions that have a receipt, and quarantined entries.
+        duplicates: Receipts beyond the first of each contribution.
+        file_entries: Entries announced by the files that touch this day, and entries found of them.
+        generated_at: By the database's clock.
+    """
+
+    municipality: str
+    day: date
+    generated_at: datetime
+    states: Mapping[str, int]
+    submitted: int
+    duplicates: int = 0
+    file_entries: tuple[int, int] = (0, 0)
+    categories: tuple[CategoryCount, ...] = ()
+    accepted: tuple[CategoryTexts, ...] = ()
+    waiting: Listing[Case] = field(default_factory=Listing)
+    refusals: Listing[Case] = field(default_factory=Listing)
+    decisions: Listing[HumanDecision] = field(default_factory=Listing)
+    quarantine: Listing[QuarantinedItem] = field(default_factory=Listing)
+    notices: tuple[Notice, ...] = ()
+    steps: tuple[StepTime, ...] = ()
+    engines: tuple[EngineVersion, ...] = ()
+    evaluation: SampleEvaluation | None = None
+    oldest_of_day: OldestOpen | None = None
+    oldest_of_all: OldestOpen | None = None
+
+    @property
+    def sum_of_states(self) -> int:
+        """What the six states add up to."""
+        return sum(self.states.values())
+
+    @property
+    def is_balanced(self) -> bool:
+        """True when every submitted entry is in one state and every file entry was found."""
+        announced, found = self.file_entries
+        return self.sum_of_states == self.submitted and announced == found
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nothing was received."""
+        return self.submitted == 0 and self.sum_of_states == 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFiles:
+    """Where a report was written."""
+
+    html: Path
+    markdown: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One row of the chart: where it starts and how wide its parts are, in the drawing's units."""
+
+    label: str
+    count: CategoryCount
+    y: int
+    accepted: float
+    waiting: float
+    other: float
+
+
+BAR_WIDTH = 350.0
+BAR_PITCH = 38
+
+
+def write(report: DayReport, folder: Path) -> ReportFiles:
+    """Write ``<day>.html`` and ``<day>.md``; each is replaced whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = ReportFiles(folder / f"{report.day}.html", folder / f"{report.day}.md")
+    _replace(files.html, render_html(report))
+    _replace(files.markdown, render_markdown(report))
+    return files
+
+
+def render_html(report: DayReport) -> str:
+    """Word the report as one HTML page that needs nothing else."""
+    return _environment("html").get_template("report.html.j2").render(**_page(report))
+
+
+def render_markdown(report: DayReport) -> str:
+    """Word the report as Markdown."""
+    page = _environment("markdown").get_template("report.md.j2").render(**_page(report))
+    return _EMPTY_LINES.sub("\n\n", page)
+
+
+def figures_of(report: DayReport) -> dict[str, Any]:
+    """Return the numbers of the report, JSON-ready; the six states stand under their own names."""
+    return {
+        "municipality": report.municipality,
+        "day": report.day.isoformat(),
+        "loaded": report.submitted,
+        "duplicates": report.duplicates,
+        **{state: report.states.get(state, 0) for state in STATES},
+        "sum": report.sum_of_states,
+        "balanced": report.is_balanced,
+        "categories": {row.category or "none": row.total for row in report.categories if row.total},
+        "accepted_categories": {
+            row.category or "none": row.accepted for row in report.categories if row.accepted
+        },
+        "decisions": report.decisions.total,
+        "oldest_open_s": report.oldest_of_all and round(report.oldest_of_all.age_s, 1),
+        "oldest_open_of_day_s": report.oldest_of_day and round(report.oldest_of_day.age_s, 1),
+        "evaluation_passed": report.evaluation and report.evaluation.passed,
+    }
+
+
+def headline(report: DayReport) -> str:
+    """Say the day in one sentence."""
+    if report.is_empty:
+        return "Aucune contribution n'a été reçue ce jour."
+    states = report.states
+    received = wording.counted(report.submitted, "contribution reçue", "contributions reçues")
+    waiting = states.get("review", 0) + states.get("refusal_proposed", 0)
+    parts = [
+        _part(states.get("accepted", 0), "acceptée", "acceptées"),
+        _part(waiting, "attend une personne", "attendent une personne"),
+        _part(states.get("refused", 0), "refusée", "refusées"),
+        _part(states.get("quarantined", 0), "mise de côté", "mises de côté"),
+        _part(states.get("pending", 0), "pas encore analysée", "pas encore analysées"),
+    ]
+    return f"{received}\u00a0: {', '.join(part for part in parts if part)}."
+
+
+def chart(report: DayReport) -> tuple[Bar, ...]:
+    """Lay out one bar for each subject, in the report's order."""
+    longest = max((row.total for row in report.categories), default=0) or 1
+    unit = BAR_WIDTH / longest
+    return tuple(
+        Bar(
+            label=wording.category_label(row.category),
+            count=row,
+            y=place * BAR_PITCH,
+            accepted=round(row.accepted * unit, 2),
+            waiting=round(row.waiting * unit, 2),
+            other=round(row.other * unit, 2),
+        )
+        for place, row in enumerate(report.categories)
+    )
+
+
+def ordered_categories(counts: Mapping[str | None, CategoryCount]) -> tuple[CategoryCount, ...]:
+    """Put every subject of the platform in its order, then what else was counted."""
+    always = [str(category) for category in Category]
+    strange = sorted(key for key in counts if key not in {*always, UNDETERMINED, None} and key)
+    return tuple(
+        counts.get(key, CategoryCount(key))
+        for key in [*always, *strange, UNDETERMINED, None]
+        if key in always or key in counts
+    )
+
+
+def _part(count: int, one: str, many: str) -> str:
+    return wording.counted(count, one, many) if count else ""
+
+
+def _page(report: DayReport) -> dict[str, Any]:
+    bars = chart(report)
+    return {
+        "report": report,
+        "headline": headline(report),
+        "reasons": wording.review_reasons(report.municipality),
+        "bars": bars,
+        "chart_height": len(bars) * BAR_PITCH,
+        "town": report.municipality.replace("-", " ").title().replace(" ", "-"),
+    }
+
+
+@cache
+def _environment(form: str) -> Environment:
+    """Escape by default: what is not marked as markup by a template is a text, whoever wrote it."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        finalize=_shown if form == "html" else _shown_in_markdown,
+    )
+    environment.filters.update(
+        age=wording.age,
+        article=lambda key: wording.ARTICLE_LABELS.get(key, key),
+        category=wording.category_label,
+        counted=wording.counted,
+        csp_hash=_csp_hash,
+        day=wording.day_words,
+        duration=wording.duration,
+        excerpt=wording.excerpt,
+        line=lambda text: " ".join(str(text).split()),
+        moment=wording.moment,
+        number=wording.number,
+        outcome=lambda key: wording.OUTCOME_LABELS.get(key, key),
+        quoted=_block_quote,
+        reason=_reason,
+        score=_score,
+        score_label=wording.score_label,
+    )
+    environment.globals.update(state_labels=wording.STATE_LABELS)
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    return value if hasattr(value, "__html__") else wording.visible(str(value))
+
+
+def _shown_in_markdown(value: Any) -> Any:
+    if hasattr(value, "__html__"):
+        return value
+    return Markup(wording.markdown(str(value)))  # noqa: S704 - escaped for Markdown just here
+
+
+def _block_quote(text: str, indent: str = "") -> Markup:
+    lines = wording.markdown(text).strip().split("\n")
+    quoted = "\n".join(f"{indent}> {line}  ".rstrip(" ") + "  " for line in lines)
+    return Markup(quoted)  # noqa: S704 - escaped for Markdown just here
+
+
+def _score(value: str | float | None) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "oui" if value else "non"
+        case int():
+            return wording.number(value)
+        case float():
+            return wording.number(value, 4)
+    return value
+
+
+@pass_context
+def _reason(page: Context, code: str) -> str:
+    return wording.reason_label(code, page["reasons"])
+
+
+def _csp_hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a whole file in place of the old one; a reader sees one or the other."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp answers 0600; the api-server may be another user of the same group.
+        Path(name).chmod(0o640)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,280 @@
+"""The one boundary that every entry passes on its way in.
+
+What an adapter found, of whatever type, becomes a ``Record`` that any store can hold, or a
+``BrokenRecord`` with a sentence for the clerk who can mend it. Texts stay as written, in NFC; a
+character that cannot be stored becomes U+FFFD and is counted in the record's metadata.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from include.contributions.model import MAX_TEXT_CHARACTERS, BrokenRecord, Record
+from include.contributions.sources.dates import EARLIEST, parse_day
+from include.contributions.sources.fields import Role, folded_label, role_of
+from include.errors import UnreadableRecordError
+
+TRUNCATED = "truncated"
+"""Reason of an entry cut off by the end of its file; a young file waits instead."""
+
+INCOMPLETE = "incomplete"
+"""Metadata key of a record that could be whole or cut off; a young file waits instead."""
+
+MAX_ENTRY_CHARACTERS = 4_000_000
+"""A longer line or entry is not held in memory; sixty times the longest text that is accepted."""
+
+MAX_RAW_CHARACTERS = 4_000
+MAX_ID_CHARACTERS = 200
+MAX_NOTE_CHARACTERS = 200
+
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
+_BODY = re.compile(
+    r"\s*\*\*Constat factuel\s*:?\*\*\s*:?(?P<constat>.*?)"
+    r"(?:\*\*Vos idées d['’]améliorations?\s*:?\*\*\s*:?(?P<idees>.*))?",
+    re.DOTALL | re.IGNORECASE,
+)
+_STRUCK = re.compile(r"~+([^~\n]+)~+|<(?:del|s|strike)>(.*?)</(?:del|s|strike)>", re.IGNORECASE)
+
+
+class BadEntryError(UnreadableRecordError):
+    """An entry that cannot be used; ``reason`` is its code, the message its sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class Entry:
+    """What an adapter found, types unchecked.
+
+    Attributes:
+        locator: Where in the file; as in ``Record``.
+        raw: The entry as it stands in the file, for the clerk.
+        found: The value of each field that was there.
+        notes: What goes into the metadata.
+    """
+
+    locator: str
+    raw: str
+    found: dict[Role, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def source_name(path: Path) -> str:
+    """Short name of a source: the stem of its file in plain letters.
+
+    >>> source_name(Path("Réponses 2026 (1).csv"))
+    'reponses-2026-1'
+    """
+    return folded_label(path.stem).replace(" ", "-") or "source"
+
+
+def entry_of(values: Mapping[str, Any], locator: str, raw: str) -> Entry:
+    """Sort a mapping's values by the field their keys stand for; unknown keys are left out."""
+    entry = Entry(locator, raw)
+    ranks: dict[Role, int] = {}
+    for key, value in values.items():
+        if value is None or value == "":
+            continue
+        sorted_as = role_of(key)
+        if sorted_as is None:
+            continue
+        role, rank = sorted_as
+        if role == "note":
+            _note(entry, key, value)
+        elif rank < ranks.get(role, rank + 1):
+            ranks[role] = rank
+            entry.found[role] = value
+    nested = values.get("metadata")
+    if isinstance(nested, Mapping) and "submitted" not in entry.found:
+        moment = next((v for key, v in nested.items() if role_of(key) == ("submitted", 0)), None)
+        if moment is not None:
+            entry.found["submitted"] = moment
+    return entry
+
+
+def admitted(source: str, entry: Entry) -> Record | BrokenRecord:
+    """Turn what an adapter found into a record, or into a broken one with its reason."""
+    try:
+        return _record(source, entry)
+    except BadEntryError as bad:
+        return broken(entry.locator, bad.reason, bad.detail, entry.raw)
+
+
+def broken(locator: str, reason: str, detail: str, raw: str) -> BrokenRecord:
+    """Describe an entry that cannot be used.
+
+    The sender's addresses are blotted out of ``raw``: nobody needs them to mend an entry.
+    """
+    shown = _ADDRESS.sub("[adresse]", raw[: MAX_RAW_CHARACTERS * 2])
+    return BrokenRecord(locator, reason, detail, cleaned(shown)[0][:MAX_RAW_CHARACTERS])
+
+
+def cleaned(text: str) -> tuple[str, int]:
+    r"""Make a text storable and NFC; also say how many characters were replaced.
+
+    >>> cleaned("un\x00 banc\ud800")
+    ('un� banc�', 2)
+    """
+    text, count = _UNSTORABLE.subn("\ufffd", text)
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
+    return text, count
+
+
+def plausible_day(record: Record, today: date) -> Record:
+    """Take a day that has not come yet off a record and say so in its metadata."""
+    day = record.submitted_on
+    if day is None or day <= today:
+        return record
+    note = f"date dans le futur ({day.isoformat()}), ignorée"
+    return Record(
+        record.source,
+        record.external_id,
+        record.constat_factuel,
+        record.idees_ameliorations,
+        record.declared_category,
+        None,
+        record.locator,
+        {**record.metadata, "date_note": note},
+    )
+
+
+def without_struck(text: str) -> tuple[str, str]:
+    """Separate what stands from what a hand struck out: the old value.
+
+    >>> without_struck("~logement~ economie")
+    ('economie', 'logement')
+    """
+    struck = " ".join((match[1] or match[2] or "").strip() for match in _STRUCK.finditer(text))
+    return " ".join(_STRUCK.sub(" ", text).split()), struck
+
+
+def _record(source: str, entry: Entry) -> Record:
+    found, metadata = entry.found, entry.notes
+    constat, idees = _parts(found)
+    external_id = _external_id(found.get("id"))
+    category = _category(found.get("category"), metadata)
+    submitted_on = _submitted_on(found.get("submitted"), metadata)
+    constat, constat_replaced = cleaned(constat)
+    idees, idees_replaced = cleaned(idees)
+    if constat_replaced or idees_replaced:
+        metadata["replaced"] = constat_replaced + idees_replaced
+    return Record(
+        source, external_id, constat, idees, category, submitted_on, entry.locator, metadata
+    )
+
+
+def _parts(found: Mapping[Role, Any]) -> tuple[str, str]:
+    constat = _text(found, "constat", "Constat factuel")
+    idees = _text(found, "idees", "Vos idées d'améliorations")
+    if not constat and not idees:
+        constat = _text(found, "text", "text")
+    if not constat and not idees:
+        constat, idees = _split_body(_text(found, "body", "body"))
+    if not _has_text(constat) and not _has_text(idees):
+        raise BadEntryError("no_text", "L'entrée ne contient aucun texte : compléter le constat.")
+    length = len(constat) + len(idees)
+    if length > MAX_TEXT_CHARACTERS:
+        raise BadEntryError(
+            "too_long",
+            f"Le texte compte {length} caractères, la limite est de {MAX_TEXT_CHARACTERS} : "
+            "le raccourcir ou le joindre comme document.",
+        )
+    return constat, idees
+
+
+def _text(found: Mapping[Role, Any], role: Role, name: str) -> str:
+    value = found.get(role, "")
+    if isinstance(value, str):
+        return value
+    raise BadEntryError(
+        "wrong_type", f"Le champ « {name} » n'est pas un texte mais {_kind(value)} : le corriger."
+    )
+
+
+def _split_body(body: str) -> tuple[str, str]:
+    match = _BODY.fullmatch(body)
+    if not match:
+        return body, ""
+    return match["constat"].strip(), (match["idees"] or "").strip()
+
+
+def _has_text(text: str) -> bool:
+    return any(character.isprintable() and not character.isspace() for character in text)
+
+
+def _external_id(value: Any) -> str | None:
+    match value:
+        case None:
+            return None
+        case bool() | float() | list() | dict():
+            raise BadEntryError(
+                "bad_id", f"L'identifiant n'est pas un texte mais {_kind(value)} : le corriger."
+            )
+        case _:
+            written = cleaned(str(value))[0].strip()
+    if len(written) > MAX_ID_CHARACTERS:
+        raise BadEntryError(
+            "bad_id", f"L'identifiant dépasse {MAX_ID_CHARACTERS} caractères : le raccourcir."
+        )
+    return written or None
+
+
+def _category(value: Any, metadata: dict[str, Any]) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise BadEntryError(
+            "wrong_type", f"La catégorie n'est pas un texte mais {_kind(value)} : la corriger."
+        )
+    standing, struck = without_struck(cleaned(value)[0][: MAX_NOTE_CHARACTERS * 2])
+    if struck:
+        metadata["category_struck"] = struck[:MAX_NOTE_CHARACTERS]
+    return standing.strip(" *_`")[:MAX_NOTE_CHARACTERS] or None
+
+
+def _submitted_on(value: Any, metadata: dict[str, Any]) -> date | None:
+    if value is None:
+        return None
+    written = cleaned(str(value))[0].strip()[:MAX_NOTE_CHARACTERS]
+    day = parse_day(written)
+    if day is None:
+        metadata["date_note"] = f"date illisible ({written}), ignorée"
+        return None
+    if day < EARLIEST:
+        metadata["date_note"] = f"date avant {EARLIEST.year} ({written}), ignorée"
+        return None
+    metadata["submitted_at"] = written
+    return day
+
+
+def _note(entry: Entry, key: str, value: Any) -> None:
+    name = folded_label(key)
+    match value:
+        case str():
+            entry.notes[name] = cleaned(value[:MAX_NOTE_CHARACTERS])[0]
+        case bool():
+            entry.notes[name] = value
+        case int() | float() if abs(value) < 1 << 53:  # NaN and the infinities compare false
+            entry.notes[name] = value
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case bool():
+            return "un oui/non"
+        case int() | float():
+            return "un nombre"
+        case list():
+            return "une liste"
+        case dict():
+            return "un objet"
+    return "autre chose"

@@ -1,0 +1,164 @@
+"""JSON documents: a list of entries, or an object around one: ``{"contributions": [...]}``.
+
+Entries are taken out one after the other, so that one that is wrong in itself stands alone as a
+broken record; only where brackets no longer match is the rest of the file lost to reading, and
+becomes one broken record.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from include.contributions.model import BrokenRecord, Record
+from include.contributions.sources.boundary import TRUNCATED, BadEntryError, broken, source_name
+from include.contributions.sources.encodings import open_text
+from include.contributions.sources.json_lines import JSON_BLANKS
+from include.contributions.sources.json_values import CutOffError, admitted_value, decoded
+from include.ports import SourceFile
+
+MAX_BYTES = 128 * 1024 * 1024
+"""A JSON document is held in memory; JSON lines have no such limit."""
+
+LIST_KEYS = ("contributions", "records", "entries", "items", "data", "results")
+
+_BLANKS = re.compile(r"[ \t\r\n]*")
+# A string is one token even when the file ends in it; possessive: no quote is tried twice.
+_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+_SCALAR_END = re.compile(r"[,\]}]|\Z")
+
+
+class JsonSource:
+    """Reads ``.json``, and any file that begins as a list of objects or as an object around one."""
+
+    form = "json"
+
+    def recognises(self, path: Path, head: str) -> bool:
+        """Say yes to the extension, or to a beginning that only such a document has."""
+        if path.suffix.lower() == ".json":
+            return True
+        wrapped = rf'\s*(?:\[\s*\{{\s*"|\{{[^\[\{{]*"(?:{"|".join(LIST_KEYS)})"\s*:\s*\[)'
+        return re.match(wrapped, head) is not None
+
+    def records(self, file: SourceFile) -> Iterator[Record | BrokenRecord]:
+        """Yield the entries of the list, or the single entry that the document is."""
+        if file.size_bytes > MAX_BYTES:
+            limit = MAX_BYTES // (1024 * 1024)
+            detail = f"Le fichier dépasse {limit} Mo : le fournir en JSONL, une entrée par ligne."
+            yield broken("line 1", "too_large", detail, "")
+            return
+        with open_text(file.path, file.encoding) as stream:
+            text = stream.read().removeprefix("\ufeff")
+        yield from _Document(source_name(file.path), text).entries()
+
+
+class _Document:
+    """A document while it is read: where we are, and on which line."""
+
+    def __init__(self, source: str, text: str) -> None:
+        self.source = source
+        self.text = text
+        self.position = 0
+        self._counted = 0
+        self._line = 1
+
+    def entries(self) -> Iterator[Record | BrokenRecord]:
+        opening = self._next()
+        if not opening:
+            return
+        try:
+            if opening == "[":
+                yield from self._list("")
+            elif opening == "{":
+                yield from self._object()
+            else:
+                self._value()
+                yield self._rest("no_entries", "Le fichier ne contient aucune liste d'entrées.")
+                return
+            if self._next():
+                yield self._rest("not_json", "Le fichier continue après la fin de sa liste.")
+        except CutOffError as cut:
+            detail = f"Le fichier s'arrête au milieu. {cut.detail}"
+            yield self._rest(TRUNCATED, detail)
+        except BadEntryError as bad:
+            yield self._rest(bad.reason, f"Le reste du fichier est illisible. {bad.detail}")
+
+    def _object(self) -> Iterator[Record | BrokenRecord]:
+        start, line = self.position, self._line_number()
+        values: dict[str, Any] = {}
+        listed = False
+        self._take("{")
+        while self._next() != "}":
+            key = self._value()
+            self._take(":")
+            if key in LIST_KEYS and self._next() == "[":
+                listed = True
+                yield from self._list(key)
+            else:
+                values[str(key)] = self._value()
+            if self._next() == ",":
+                self._take(",")
+        self._take("}")
+        if not listed:
+            raw = self.text[start : self.position]
+            yield admitted_value(self.source, values, f"line {line}", raw)
+
+    def _list(self, name: str) -> Iterator[Record | BrokenRecord]:
+        self._take("[")
+        index = 0
+        while self._next() != "]":
+            yield self._entry(f"{name}[{index}]")
+            index += 1
+            if self._next() != "]":
+                self._take(",")
+        self._take("]")
+
+    def _entry(self, place: str) -> Record | BrokenRecord:
+        start = self.position
+        locator = f"{place}, line {self._line_number()}"
+        try:
+            value = self._value()
+        except BadEntryError as bad:
+            self._skip(bad)
+            return broken(locator, bad.reason, bad.detail, self.text[start : self.position])
+        return admitted_value(self.source, value, locator, self.text[start : self.position])
+
+    def _value(self) -> Any:
+        self._next()
+        value, self.position = decoded(self.text, self.position)
+        return value
+
+    def _skip(self, bad: BadEntryError) -> None:
+        """Go to the end of an entry that cannot be decoded, by its brackets alone."""
+        if self.text[self.position : self.position + 1] not in {"{", "["}:
+            match = _SCALAR_END.search(self.text, self.position)
+            self.position = match.start() if match else len(self.text)
+            return
+        depth = 0
+        for token in _BRACKET.finditer(self.text, self.position):
+            depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+            if depth == 0:
+                self.position = token.end()
+                return
+        raise CutOffError(bad.reason, bad.detail)
+
+    def _next(self) -> str:
+        match = _BLANKS.match(self.text, self.position)
+        self.position = match.end() if match else self.position
+        return self.text[self.position : self.position + 1]
+
+    def _take(self, expected: str) -> None:
+        met = self._next()
+        if met != expected:
+            detail = f"Ligne {self._line_number()} : « {expected} » attendu."
+            raise (BadEntryError if met else CutOffError)("not_json", detail)
+        self.position += 1
+
+    def _rest(self, reason: str, detail: str) -> BrokenRecord:
+        locator = f"line {self._line_number()}"
+        return broken(locator, reason, detail, self.text[self.position :].strip(JSON_BLANKS))
+
+    def _line_number(self) -> int:
+        self._line += self.text.count("\n", self._counted, self.position)
+        self._counted = self.position
+        return self._line

@@ -1,0 +1,73 @@
+"""One JSON value at a time, strictly: no NaN, no key twice, no endless depth."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from include.contributions.model import BrokenRecord, Record
+from include.contributions.sources.boundary import BadEntryError, admitted, broken, entry_of
+
+
+class CutOffError(BadEntryError):
+    """The value may go on after the end of what was read."""
+
+
+def decoded(text: str, start: int = 0) -> tuple[Any, int]:
+    """Read the value that begins at ``start``; also say where it ends.
+
+    Raises:
+        CutOffError: The text ended in the middle of the value.
+        BadEntryError: It is not JSON, or not JSON that can be relied on.
+    """
+    try:
+        return _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise _not_json(text, start, error) from None
+    except RecursionError:
+        raise BadEntryError(
+            "too_deep", "L'entrée contient trop d'objets imbriqués : la simplifier."
+        ) from None
+    except ValueError:
+        raise BadEntryError(
+            "bad_number", "L'entrée contient un nombre démesuré : le corriger ou l'écrire en texte."
+        ) from None
+
+
+def admitted_value(source: str, value: Any, locator: str, raw: str) -> Record | BrokenRecord:
+    """Turn a decoded value into a record, or say why it is none."""
+    if not isinstance(value, dict):
+        return broken(
+            locator,
+            "wrong_type",
+            'L\'entrée n\'est pas un objet JSON {"id": …, "text": …} : la corriger.',
+            raw,
+        )
+    return admitted(source, entry_of(value, locator, raw))
+
+
+def _not_json(text: str, start: int, error: json.JSONDecodeError) -> BadEntryError:
+    detail = (
+        f"L'entrée n'est pas du JSON valable (vers son caractère {error.pos - start + 1}) : "
+        "vérifier les guillemets, les virgules et les accolades."
+    )
+    # An unterminated string is reported where it begins, everything else where reading stopped.
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+        return CutOffError("not_json", detail)
+    return BadEntryError("not_json", detail)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise BadEntryError(
+            "duplicate_key",
+            "Un champ figure deux fois dans la même entrée : n'en garder qu'un.",
+        )
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise BadEntryError("not_a_number", f"La valeur {name} n'est pas un nombre : la corriger.")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

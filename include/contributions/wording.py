@@ -1,0 +1,257 @@
+"""French words, numbers and dates for pages, and texts shown so that they stay inert.
+
+Every text of a citizen passes :func:`visible`; on a Markdown page also :func:`markdown`. HTML is
+escaped by the template engine.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from include.contributions.model import UNDETERMINED, Article, Category
+
+DATA = Path(__file__).parents[1] / "data"
+PARIS = ZoneInfo("Europe/Paris")
+THIN_SPACE = "\u202f"
+
+MONTHS = (
+    "janvier",
+    "février",
+    "mars",
+    "avril",
+    "mai",
+    "juin",
+    "juillet",
+    "août",
+    "septembre",
+    "octobre",
+    "novembre",
+    "décembre",
+)
+WEEKDAYS = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
+
+STATE_LABELS = {
+    "accepted": "acceptées",
+    "review": "à examiner",
+    "refusal_proposed": "refus proposés",
+    "refused": "refusées",
+    "quarantined": "mises de côté",
+    "pending": "en attente d'analyse",
+}
+"""In the order in which a reader meets them."""
+
+OUTCOME_LABELS = {
+    "accepted": "acceptée",
+    "refused": "refusée",
+    "review": "à examiner",
+    "refusal_proposed": "refus proposé",
+    "pending": "en attente d'analyse",
+}
+
+CATEGORY_LABELS: dict[str, str] = {
+    Category.ECONOMIE: "Économie",
+    Category.LOGEMENT: "Logement",
+    Category.CULTURE: "Culture",
+    Category.ECOLOGIE: "Écologie",
+    Category.ASSOCIATIONS: "Associations",
+    Category.JEUNESSE: "Jeunesse",
+    Category.ALIMENTATION: "Alimentation, bien-être, soins",
+    UNDETERMINED: "Sujet indéterminé",
+}
+
+ARTICLE_LABELS: dict[str, str] = {
+    Article.PERSONAL_ATTACK: "Attaque personnelle ou discrimination",
+    Article.SPAM: "Spam ou publicité",
+    Article.OFF_TOPIC: "Sans lien avec la commune",
+    Article.FALSE_INFORMATION: "Fausse information",
+}
+
+REASON_LABELS: dict[str, str] = {
+    **ARTICLE_LABELS,
+    "below_threshold": "La confiance est trop faible pour décider sans une personne",
+    "contradictory": "Les indices se contredisent",
+    "disagreement": "Deux moteurs ne sont pas du même avis",
+    "escalate": "Transmise à une autre personne",
+    "rephrase": "L'auteur est invité à reformuler",
+    "refusal_proposed": "Une règle de la charte ne semble pas respectée",
+    "quarantined": "L'analyse n'a pas pu aboutir",
+}
+"""Codes that are the same in every town; a town's own stand in its charter file."""
+
+SCORE_LABELS = {
+    "leak": "Textes contraires à la charte acceptés (fuite)",
+    "manipulation_accepted": "Tentatives de manipulation acceptées",
+    "clean_refusal_proposed": "Refus proposés sur des textes corrects",
+    "trap_refusal_proposed": "Refus proposés sur des textes pièges",
+    "coverage": "Textes corrects acceptés sans une personne",
+    "outcome_agreement": "Accord sur l'issue",
+    "category_top1": "Sujet juste du premier coup",
+    "category_top2": "Sujet juste parmi deux",
+    "brier": "Score de Brier (confiance)",
+    "ece": "Écart de calibration (confiance)",
+    "output_format": "Forme des réponses",
+    "evidence_faithful": "Citations exactes",
+    "failed": "Exemples sans réponse",
+}
+"""In the order in which they are shown; other measures follow under their own names."""
+
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, other than tab and line feed
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # direction and line overrides
+    "\u115f\u1160\u180e\u200b\u200c\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0"  # width zero
+    "\ufff9-\ufffb\ufffe\uffff\ud800-\udfff"  # what no text should hold
+    "\U000e0000-\U000e0fff]"  # tags: invisible letters
+)
+_PILED_UP = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]{4})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+"
+)
+_MARKDOWN_ENTITIES = {
+    **{ord(sign): f"&#{ord(sign)};" for sign in '<>"&@$'},
+    **{ord(sign): f"\\{sign}" for sign in "\\`*_{}[]|~^"},
+}
+_MARKDOWN_AT_START = re.compile(r"^(?:([-+#=])|(\d{1,9})([.)]))", re.MULTILINE)
+
+
+def visible(text: str) -> str:
+    r"""Show hidden characters by their code: they neither reorder nor hide the words around.
+
+    >>> visible("a\u202eb\x07")
+    'a⟨U+202E⟩b⟨U+0007⟩'
+    """
+    unified = text.replace("\r\n", "\n").replace("\r", "\n")
+    shown = _HIDDEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", unified)
+    return _PILED_UP.sub(r"\1⟨…⟩", shown)
+
+
+def markdown(text: str) -> str:
+    r"""Escape a text so that no Markdown reader finds markup, HTML, a link or a template in it.
+
+    Signs that begin HTML or an address become entities, because not every reader honours a
+    backslash before them. Leading white space goes: it would make code.
+
+    >>> markdown("# <b> [x](javascript:y)")
+    '\\# &#60;b&#62; \\[x\\](javascript:y)'
+    """
+    lines = "\n".join(line.strip() for line in visible(text).expandtabs(1).split("\n"))
+    escaped = lines.translate(_MARKDOWN_ENTITIES)
+    return (
+        _MARKDOWN_AT_START.sub(
+            lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\{found[3]}", escaped
+        )
+        .replace("://", "&#58;//")
+        .replace("www.", "www\\.")
+    )
+
+
+def excerpt(text: str, length: int) -> str:
+    """Return the text on one line, cut after a word near ``length`` characters.
+
+    >>> excerpt("Le banc   du port est cassé.", 15)
+    'Le banc du port …'
+    """
+    line = " ".join(text.split())
+    if len(line) <= length:
+        return line
+    kept = line[: length + 1]
+    return f"{kept.rpartition(' ')[0] or kept[:length]} …"
+
+
+def number(value: float, digits: int = 0) -> str:
+    r"""Write a number as French does.
+
+    >>> number(12345.678, 1)
+    '12\u202f345,7'
+    """
+    return f"{value:,.{digits}f}".replace(",", THIN_SPACE).replace(".", ",")
+
+
+def counted(count: int, one: str, many: str) -> str:
+    r"""Write a count with its noun; in French zero is singular.
+
+    >>> counted(0, "contribution", "contributions"), counted(2, "contribution", "contributions")
+    ('0\xa0contribution', '2\xa0contributions')
+    """
+    return f"{number(count)}\u00a0{one if abs(count) < 2 else many}"  # noqa: PLR2004 - two begins the plural
+
+
+def day_words(day: date) -> str:
+    """Write a day in words.
+
+    >>> day_words(date(2025, 12, 1))
+    'lundi 1er décembre 2025'
+    """
+    of_month = "1er" if day.day == 1 else str(day.day)
+    return f"{WEEKDAYS[day.weekday()]} {of_month} {MONTHS[day.month - 1]} {day.year}"
+
+
+def moment(at: datetime) -> str:
+    """Write a moment on the town's clock, to the minute."""
+    return at.astimezone(PARIS).strftime("%d/%m/%Y à %H:%M")
+
+
+def age(seconds: float) -> str:
+    r"""Write how long something has waited, in the two largest units that matter.
+
+    >>> age(59), age(3 * 86_400 + 7_200), age(5_400)
+    ("moins d'une minute", '3\xa0jours et 2\xa0heures', '1\xa0heure et 30\xa0minutes')
+    """
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return "moins d'une minute"
+    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = [
+        counted(days, "jour", "jours") if days else "",
+        counted(hours, "heure", "heures") if hours else "",
+        counted(rest, "minute", "minutes") if rest and not days else "",
+    ]
+    return " et ".join(part for part in parts if part)
+
+
+def duration(milliseconds: float) -> str:
+    r"""Write how long some work took.
+
+    >>> duration(12), duration(1_234), duration(125_000)
+    ('12\u202fms', '1,23\u202fs', '2\u202fmin\u202f05\u202fs')
+    """
+    if milliseconds < 1_000:  # noqa: PLR2004 - below a second the millisecond is the unit
+        return f"{number(milliseconds)}{THIN_SPACE}ms"
+    if milliseconds < 60_000:  # noqa: PLR2004 - below a minute the second is
+        return f"{number(milliseconds / 1000, 2)}{THIN_SPACE}s"
+    minutes, seconds = divmod(round(milliseconds / 1000), 60)
+    return f"{number(minutes)}{THIN_SPACE}min{THIN_SPACE}{seconds:02d}{THIN_SPACE}s"
+
+
+def category_label(category: str | None) -> str:
+    """Name a category, or say that there is none yet."""
+    return "Non classée" if category is None else CATEGORY_LABELS.get(category, category)
+
+
+def reason_label(code: str, of_town: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Say a reason code in French words, with a capital; an unknown code keeps its own words.
+
+    >>> reason_label("accusation", {"accusation": "des mots accusent"}), reason_label("ton_vif")
+    ('Des mots accusent', 'Ton vif')
+    """
+    words = REASON_LABELS.get(code) or of_town.get(code) or code.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def score_label(name: str) -> str:
+    """Say a measure in French words; an unknown one keeps its name."""
+    return SCORE_LABELS.get(name, name)
+
+
+def review_reasons(municipality: str) -> Mapping[str, str]:
+    """Read the words of a town's review reasons from its charter file; empty where it has none."""
+    path = DATA / municipality / "charter.yaml"
+    if path.parent.parent != DATA or not path.is_file():
+        return {}
+    charter = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return {
+        str(reason["id"]): str(reason["text"]) for reason in charter.get("review_reasons") or ()
+    }

@@ -1,0 +1,1 @@
+"""What a browser or a caller asks the API server; every route needs a login and a permission."""

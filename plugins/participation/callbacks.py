@@ -1,0 +1,99 @@
+"""What is said when a run is late or cut off; called by Airflow, outside any task."""
+
+import asyncio
+import logging
+from datetime import date, datetime
+from typing import Any
+
+from airflow.sdk import BaseHook
+
+from include.errors import ParticipationError
+from participation.hooks.ledger import LEDGER_CONN_ID, ledger_dsn
+from participation.ledger import analysis, metrics
+from participation.ledger.analysis import Attempt, LedgerAnalysis
+from participation.ledger.connection import session
+from participation.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+async def note_deadline_miss(alert: str, **kwargs: Any) -> str:
+    """Write a missed deadline to the ledger and the log; runs in the triggerer.
+
+    A run that is done by the time the callback comes is left alone.
+    """
+    context = kwargs.get("context") or {}
+    run: dict[str, Any] = context.get("dag_run") or {}
+    state = str(run.get("state"))
+    if state == "success":
+        return "done in the meantime"
+    dsn = ledger_dsn(await BaseHook.aget_connection(LEDGER_CONN_ID))
+    deadline_at = (context.get("deadline") or {}).get("deadline_time")
+    await asyncio.to_thread(
+        _write_miss, dsn, str(run.get("dag_id")), _run_id(run), alert, deadline_at, state
+    )
+    log.error("%s %s is late (%s): %s", run.get("dag_id"), _run_id(run), state, alert)
+    return f"noted: {alert}"
+
+
+def reconcile_cut_off(context: Any) -> None:
+    """Balance the books of a run that failed; runs in the DAG processor.
+
+    A run cut off by its timeout leaves its last tasks skipped, and skipped tasks reconcile nothing:
+    this closes its open metrics, gives back its claims and says whether the sum holds.
+    """
+    run = context["dag_run"]
+    settings = Settings()
+    attempt = Attempt(run.dag_id, run.run_id, "reconcile_cut_off", -1, 1)
+    with session(ledger_dsn()) as connection:
+        metrics.open_metric(connection, attempt, "reconcile_cut_off")
+        lost = metrics.close_lost(connection, run.dag_id, run.run_id, keep=attempt)
+        work = LedgerAnalysis(connection, settings.municipality, attempt)
+        released = work.release()
+        days = work.days_of_run() or _key_day(run)
+        message = None
+        try:
+            for day in days:
+                analysis.reconcile(connection, settings.municipality, day)
+        except ParticipationError as error:
+            message = str(error)
+        metrics.close_metric(
+            connection,
+            attempt,
+            "failed" if message else "success",
+            item=run.run_id,
+            received_on=days[0] if days else None,
+            input_size=released,
+            output_size=lost,
+            error_message=message,
+        )
+    log.warning(
+        "%s %s was cut off: %s attempts closed, %s contributions given back, books %s",
+        run.dag_id,
+        run.run_id,
+        lost,
+        released,
+        message or "balance",
+    )
+
+
+def _key_day(run: Any) -> list[date]:
+    try:
+        return [date.fromisoformat(run.partition_key or "")]
+    except (ValueError, AttributeError):
+        return []
+
+
+def _run_id(run: dict[str, Any]) -> str:
+    return str(run.get("dag_run_id") or run.get("run_id"))
+
+
+def _write_miss(
+    dsn: str, dag_id: str, run_id: str, alert: str, deadline_at: datetime | str | None, state: str
+) -> None:
+    with session(dsn) as connection:
+        connection.execute(
+            "INSERT INTO deadline_miss (dag_id, run_id, alert, deadline_at, run_state)"
+            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (dag_id, run_id, alert, deadline_at, state),
+        )

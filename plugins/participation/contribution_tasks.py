@@ -1,0 +1,324 @@
+"""The tasks of the contribution workflow, shared by the DAGs that run them.
+
+``load_contributions`` and ``contribution_analysis`` run them as events call, ``daily_chain`` in one
+row for one day. Whoever claims a contribution first judges it; the other finds nothing to do and says
+so. Every function opens nothing, calls the domain once and hands over a docket.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import task_group
+from airflow.sdk.exceptions import AirflowSkipException
+from include.contributions.reviewer import embedded_reviewer
+
+from include.contributions import loading, scoring
+from include.contributions.analysis import ChunkCounts, judge_chunk
+from include.contributions.model import Contribution
+from include.contributions.processors import contribution_workflow
+from include.dockets import fits
+from include.errors import ConfigurationError, ReconciliationError, ReviewerBelowGateError
+from participation.defaults import CONTRIBUTIONS
+from participation.ledger import analysis, metrics, outbox
+from participation.ledger.analysis import Selection
+from participation.ledger.evaluations import save_evaluation
+from participation.ledger.loading import LedgerLoading
+from participation.steps import Visit, step_task
+
+PARIS = ZoneInfo("Europe/Paris")
+
+MAX_CHUNKS = 1000
+"""Chunk ids of one run fit a docket; what is beyond (two million texts) waits for the next run."""
+
+SINGLE_SOURCE = "rest"
+"""Source of a text that came in a run's conf instead of a file."""
+
+log = logging.getLogger(__name__)
+
+
+def load_inbox(visit: Visit, folder: str | None = None) -> dict[str, Any]:
+    """Load the inbox, or a folder inside it, and balance what was read against what was stored."""
+    root = _inside(visit.settings.inbox, folder)
+    store = LedgerLoading(visit.connection, visit.settings.municipality, visit.attempt.run_id)
+    outcome = loading.load_folder(root, store)
+    visit.item = f"load {outcome.load_id}"
+    visit.input_size = outcome.records + outcome.broken
+    visit.output_size = outcome.added
+    for sentence in outcome.waiting:
+        log.warning("waiting: %s", sentence)
+    for sentence in outcome.notices:
+        log.info("left alone: %s", sentence)
+    return {
+        "load_id": outcome.load_id,
+        "files": outcome.files,
+        "unchanged": outcome.unchanged,
+        "records": outcome.records,
+        "broken": outcome.broken,
+        "added": outcome.added,
+        "day_count": len(outcome.days),
+        "days": [str(day) for day in outcome.days[:100]],
+        "waiting": [sentence[:200] for sentence in outcome.waiting[:10]],
+    }
+
+
+def announce_days(visit: Visit, emitter: str | None, outlet_events: Any) -> dict[str, Any]:
+    """Add one partition to the asset ``contributions`` for each day that has new rows."""
+    found = outbox.waiting_days(visit.connection, visit.settings.municipality, emitter)
+    visit.item = f"{len(found.days)} days"
+    visit.input_size = len(found.outbox_ids)
+    visit.output_size = len(found.days)
+    if not found.days:
+        raise AirflowSkipException("no day has new contributions: nothing to announce")
+    outlet_events[CONTRIBUTIONS].add_partitions(list(found.days))
+    log.info("announcing %s new contributions of %s", found.contribution_count, found.days)
+    return {
+        "day_count": len(found.days),
+        "contribution_count": found.contribution_count,
+        "last_outbox_id": max(found.outbox_ids),
+        "outbox_ids": list(found.outbox_ids),
+    }
+
+
+def confirm_announced(visit: Visit, announced: dict[str, Any]) -> dict[str, Any]:
+    """Mark the outbox rows as announced, now that their asset events are recorded."""
+    marked = outbox.mark_announced(visit.connection, announced["outbox_ids"])
+    visit.output_size = marked
+    return {"confirmed": marked}
+
+
+def split_work(
+    visit: Visit,
+    day: date | None,
+    ids: list[str] | None = None,
+    text: str | None = None,
+    chunk_size: int = 2000,
+) -> list[int]:
+    """Claim what lacks a judgement under the current rubric and cut it into chunks.
+
+    Raises:
+        ConfigurationError: Neither a day nor ids nor a text was given.
+        AirflowSkipException: There is nothing to do, with the reason.
+    """
+    if text:
+        submitted = LedgerLoading(visit.connection, visit.settings.municipality).submit(
+            Contribution(f"{SINGLE_SOURCE}:{visit.attempt.run_id}", text), visit.attempt.dag_id
+        )
+        selection = Selection(ids=(submitted,))
+    elif ids:
+        selection = Selection(ids=tuple(ids))
+    elif day:
+        selection = Selection(day=day)
+    else:
+        raise ConfigurationError(
+            "say what to judge: trigger with a partition key (a day), or fill in day, ids or text"
+        )
+    rubric = embedded_reviewer().rubric_version
+    visit.received_on = day
+    chunks = visit.analysis.split(selection, rubric, chunk_size)[:MAX_CHUNKS]
+    visit.input_size = sum(chunk["item_count"] for chunk in chunks)
+    visit.output_size = len(chunks)
+    if not chunks:
+        held = visit.analysis.open_elsewhere(selection, rubric)
+        raise AirflowSkipException(
+            f"nothing to do: other runs hold the open work {held}"
+            if held
+            else f"nothing to do: everything selected is judged under {rubric} or decided"
+        )
+    return [chunk["chunk_id"] for chunk in chunks]
+
+
+def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
+    """Run one step over one chunk; a retry goes on after the last batch that was stored."""
+    steps = {each.name: each for each in contribution_workflow(embedded_reviewer()).steps}
+    visit.item = f"chunk {chunk_id}"
+    visit.context["chunk"] = visit.item
+    counts = judge_chunk(
+        chunk_id,
+        steps[step],
+        visit.analysis,
+        _progress(chunk_id, step),
+        last_attempt=visit.is_last_attempt,
+    )
+    visit.input_size, visit.output_size = counts.taken, counts.stored
+    return {
+        "chunk_id": chunk_id,
+        "step": step,
+        "taken": counts.taken,
+        "stored": counts.stored,
+        "set_aside": counts.set_aside,
+    }
+
+
+def settle_states(visit: Visit) -> dict[str, Any]:
+    """Give each judged contribution its state and open a review case for each doubtful one."""
+    states = visit.analysis.settle(f"{visit.attempt.dag_id}/{visit.attempt.run_id}")
+    visit.output_size = sum(states.values())
+    if not states:
+        raise AirflowSkipException("nothing to settle: this run judged nothing")
+    return {"settled": sum(states.values()), "states": states}
+
+
+def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
+    """Balance the books (law 2), give back what was not settled, and fail when anything is off.
+
+    The last task of a run, whatever happened before it: it also turns the run red when a task failed
+    and the tasks after it were allowed to go on.
+
+    Raises:
+        ReconciliationError: A task failed, contributions of this run lack results, or a sum is off.
+    """
+    visit.received_on = day
+    metrics.close_lost(
+        visit.connection, visit.attempt.dag_id, visit.attempt.run_id, keep=visit.attempt
+    )
+    left = visit.analysis.unsettled()
+    visit.analysis.release()
+    days = [day] if day else visit.analysis.days_of_run()
+    books = {
+        str(each): analysis.reconcile(visit.connection, visit.settings.municipality, each)
+        for each in days
+    }
+    visit.output_size = sum(counts["submitted"] for counts in books.values())
+    failed = _failed_tasks(visit)
+    if left or failed:
+        raise ReconciliationError(
+            f"books balance, but work is missing: failed tasks {failed or 'none'}, chunks without all "
+            f"results {left or 'none'} (id, contributions). They were given back: clear the failed "
+            "tasks, or let the next run of the day take them"
+        )
+    return {"books": books}
+
+
+def report_single(visit: Visit, text: str | None, ids: list[str] | None) -> dict[str, Any] | None:
+    """Return the whole step results of a run over one contribution, when they fit a docket."""
+    if text:
+        wanted = f"{SINGLE_SOURCE}:{visit.attempt.run_id}"
+        row = visit.connection.execute(
+            "SELECT contribution_id FROM receipt WHERE external_id = %s ORDER BY receipt_id DESC",
+            (visit.attempt.run_id,),
+        ).fetchone()
+        contribution_id = row[0] if row else wanted
+    elif ids and len(ids) == 1:
+        contribution_id = ids[0]
+    else:
+        return None
+    result = {"contribution_id": contribution_id, **visit.analysis.whole_result(contribution_id)}
+    return result if fits(result) else {"contribution_id": contribution_id, "too_large": True}
+
+
+def score_engine(visit: Visit, day: date | None) -> dict[str, Any]:
+    """Score the reviewer on the labelled sample; below the gate the run stops here.
+
+    Raises:
+        ReviewerBelowGateError: The scores and the thresholds they miss.
+    """
+    card = scoring.score_reviewer(scoring.load_samples(), embedded_reviewer())
+    verdict = scoring.Gate().verdict(card)
+    visit.received_on, visit.item = day, card.rubric_version
+    visit.input_size = visit.output_size = card.sample_count
+    save_evaluation(
+        visit.connection,
+        visit.settings.municipality,
+        visit.attempt,
+        engine=card.engine,
+        rubric_version=card.rubric_version,
+        sample_count=card.sample_count,
+        scores=card.as_dict(),
+        passed=verdict.passed,
+        day=day,
+    )
+    if not verdict.passed:
+        raise ReviewerBelowGateError(
+            f"{card.engine} {card.rubric_version} is below the gate: {'; '.join(verdict.reasons)}"
+        )
+    return {"sample_count": card.sample_count, "rubric_version": card.rubric_version}
+
+
+def run_day(partition_key: str | None, param_day: str | None) -> date | None:
+    """Read the day of a run: its partition key, else the parameter.
+
+    Raises:
+        ConfigurationError: It is not a day.
+    """
+    key = partition_key or param_day
+    if not key:
+        return None
+    try:
+        return date.fromisoformat(key)
+    except ValueError as error:
+        raise ConfigurationError(f"{key!r} is not a day: write it as 2026-01-31") from error
+
+
+def yesterday() -> date:
+    """Return the day before today in Europe/Paris."""
+    return date.fromordinal(datetime.now(PARIS).date().toordinal() - 1)
+
+
+def judge_chunks(chunk_ids: Any, **task_arguments: Any) -> Any:
+    """Build the mapped task group ``judge``: validate, classify and evaluate, chunk by chunk."""
+
+    @task_group(
+        tooltip="One instance per chunk of contributions; a retry repeats only its own chunk."
+    )
+    def judge_chunk_group(chunk_id: int) -> None:
+        @step_task(map_index_template="{{ chunk }}", **task_arguments)  # type: ignore[untyped-decorator]
+        def validate(chunk_id: int, *, visit: Visit) -> dict[str, Any]:
+            """Hold each contribution of the chunk against the charter (agent Forseti).
+
+            Writes one `step_result` per contribution: accept, review or refusal_proposed, with
+            the quoted words it rests on. Safe to repeat: what is stored is not judged again.
+            """
+            return judge(visit, chunk_id, "validate")
+
+        @step_task(map_index_template="{{ chunk }}", **task_arguments)  # type: ignore[untyped-decorator]
+        def classify(chunk_id: int, *, visit: Visit) -> dict[str, Any]:
+            """Name the subject of each contribution: one of seven categories, or undetermined.
+
+            The citizen's own category stands unless the evidence is strong.
+            """
+            return judge(visit, chunk_id, "classify")
+
+        @step_task(map_index_template="{{ chunk }}", **task_arguments)  # type: ignore[untyped-decorator]
+        def evaluate(chunk_id: int, *, visit: Visit) -> dict[str, Any]:
+            """Say how far the two answers can be relied on, for each contribution."""
+            return judge(visit, chunk_id, "evaluate")
+
+        validated = validate(chunk_id)
+        classified = classify(chunk_id)
+        validated >> classified >> evaluate(chunk_id)
+
+    return judge_chunk_group.override(group_id="judge").expand(chunk_id=chunk_ids)
+
+
+def _inside(inbox: Path, folder: str | None) -> Path:
+    root = inbox.resolve()
+    wanted = (root / folder).resolve() if folder else root
+    if wanted != root and root not in wanted.parents:
+        raise ConfigurationError(
+            f"folder {folder!r} lies outside the inbox {root}: name a folder inside it, "
+            "or change PARTICIPATION_INBOX"
+        )
+    return wanted
+
+
+def _progress(chunk_id: int, step: str) -> Callable[[ChunkCounts], None]:
+    def say(counts: ChunkCounts) -> None:
+        log.info(
+            "%s chunk %s: %s done, %s set aside", step, chunk_id, counts.taken, counts.set_aside
+        )
+
+    return say
+
+
+def _failed_tasks(visit: Visit) -> list[str]:
+    states = visit.context["ti"].get_task_states(
+        dag_id=visit.attempt.dag_id, run_ids=[visit.attempt.run_id]
+    )
+    found = states.get(visit.attempt.run_id, {})
+    return sorted(
+        task_id for task_id, state in found.items() if state in {"failed", "upstream_failed"}
+    )[:20]

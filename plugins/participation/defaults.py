@@ -1,0 +1,91 @@
+"""What every DAG shares: retries by the kind of error, limits, deadlines, names of assets and tags."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Asset, AssetWatcher, RetryDecision, RetryPolicy
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from include.errors import cause_chain, is_transient
+from participation.triggers.outbox import PostgresOutboxTrigger
+
+TAGS = frozenset({"participation", "contributions", "documents", "review", "daily"})
+"""The closed list of DAG tags."""
+
+
+class ParticipationRetryPolicy(RetryPolicy):
+    """Permanent errors fail at once; anything else is retried as the task's settings allow."""
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002 - Airflow's signature
+        max_tries: int,  # noqa: ARG002 - Airflow's signature
+        context: Mapping[str, Any] | None = None,  # noqa: ARG002 - Airflow's signature
+    ) -> RetryDecision:
+        """Say whether another attempt may help, and wait as long as a provider asked for."""
+        if not is_transient(exception):
+            return RetryDecision.fail(reason=f"no retry helps: {cause_chain(exception)}"[:500])
+        wait_s = getattr(getattr(exception, "cause", exception), "retry_after_s", None)
+        if wait_s is not None:
+            return RetryDecision.retry(
+                delay=timedelta(seconds=float(wait_s)), reason="the provider said when to come back"
+            )
+        return RetryDecision.default()
+
+
+DAG_DEFAULTS: dict[str, Any] = {
+    "owner": "participation",
+    "retries": 5,
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": 3.0,
+    "max_retry_delay": timedelta(minutes=5),
+    "retry_policy": ParticipationRetryPolicy(),
+    "execution_timeout": timedelta(minutes=30),
+}
+"""Six tries over eleven minutes (10, 30, 90, 270, 300 s): a restart of the control plane burns none."""
+
+DAILY_DEFAULTS: dict[str, Any] = {
+    **DAG_DEFAULTS,
+    "retries": 2,
+    "retry_delay": timedelta(seconds=20),
+    "retry_exponential_backoff": 0,
+    "execution_timeout": timedelta(seconds=60),
+}
+"""Inside the daily chain's 600 s there is room for two short waits, not for eleven minutes."""
+
+CONTRIBUTIONS = Asset(
+    name="contributions", uri="participation://ledger/contributions", group="participation"
+)
+"""Keyed by day (``YYYY-MM-DD``); one event per day that has new contributions."""
+
+ANALYSED = Asset(name="analysed", uri="participation://ledger/analysed", group="participation")
+"""Keyed by day; one event when a day's contributions have their states."""
+
+CONTRIBUTIONS_OUTBOX = Asset(
+    name="contributions_outbox",
+    uri="participation://ledger/outbox/contributions",
+    group="participation",
+    watchers=[
+        AssetWatcher(
+            name="contributions_outbox_watcher",
+            trigger=PostgresOutboxTrigger(topic="contributions_received"),
+        )
+    ],
+)
+"""Fed by the outbox rows that any other service's inserts leave behind."""
+
+
+def late_after(minutes: int) -> DeadlineAlert:
+    """Alert when a run is not done some minutes after it was queued, started or not."""
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(minutes=minutes),
+        callback=AsyncCallback(
+            "participation.callbacks.note_deadline_miss",
+            kwargs={"alert": f"not done {minutes} min after it was queued"},
+        ),
+        name=f"late-{minutes}min",
+    )

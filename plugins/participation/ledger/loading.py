@@ -1,0 +1,248 @@
+"""Store what a source holds: one transaction a file, the same text once, nothing lost on the way."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from include.contributions.model import (
+    BrokenRecord,
+    Contribution,
+    Record,
+    content_hash,
+    declared,
+)
+from include.errors import ReconciliationError
+from include.ports import LoadCounts, SourceFile
+from participation.ledger.connection import Connection
+
+EMITTER = "load_contributions"
+"""Outbox rows of our own loads carry this name; ``load_contributions`` announces them, nobody else."""
+
+INCOMING = """
+CREATE TEMPORARY TABLE incoming (
+    position bigint, broken boolean, locator text, source text, external_id text,
+    constat_factuel text, idees_ameliorations text, declared_raw text, declared_category text,
+    submitted_on date, content_hash text, input_hash text, metadata jsonb,
+    reason text, detail text, raw text
+) ON COMMIT DROP
+"""
+
+ADD_CONTRIBUTIONS = """
+INSERT INTO contribution (
+    contribution_id, municipality, source, external_id, constat_factuel, idees_ameliorations,
+    declared_category, received_on, content_hash, input_hash, metadata)
+SELECT source || ':' || external_id || {suffix}, %(municipality)s, source, external_id,
+       constat_factuel, idees_ameliorations, declared_category,
+       coalesce(submitted_on, (now() AT TIME ZONE 'Europe/Paris')::date),
+       content_hash, input_hash, metadata
+FROM (SELECT DISTINCT ON (content_hash) * FROM incoming WHERE NOT broken
+      ORDER BY content_hash, position) AS first
+WHERE NOT EXISTS (SELECT FROM contribution c WHERE c.municipality = %(municipality)s
+                  AND c.content_hash = first.content_hash)
+ORDER BY content_hash
+ON CONFLICT DO NOTHING
+RETURNING received_on
+"""
+
+
+@dataclass(frozen=True)
+class LedgerLoading:
+    """The :class:`include.ports.LoadingStore` of one municipality."""
+
+    connection: Connection
+    municipality: str
+    run_id: str | None = None
+
+    def begin_load(self, root: str) -> int:
+        """Open a load and return its id."""
+        row = self.connection.execute(
+            "INSERT INTO load (municipality, root, run_id) VALUES (%s, %s, %s) RETURNING load_id",
+            (self.municipality, root, self.run_id),
+        ).fetchone()
+        assert row is not None  # noqa: S101 - an INSERT without a WHERE returns its row
+        return int(row[0])
+
+    def known_files(self, uris: Sequence[str]) -> dict[tuple[str, str], int]:
+        """Map (uri, sha256) of the files already loaded to their file id."""
+        rows = self.connection.execute(
+            "SELECT uri, sha256, file_id FROM source_file"
+            " WHERE municipality = %s AND uri = ANY(%s)",
+            (self.municipality, list(uris)),
+        ).fetchall()
+        return {(uri, sha256): file_id for uri, sha256, file_id in rows}
+
+    def link_file(self, load_id: int, file_id: int) -> None:
+        """Note that a load met a file it already knows."""
+        self.connection.execute(
+            "INSERT INTO load_file (load_id, file_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (load_id, file_id),
+        )
+
+    def add_file(
+        self, load_id: int, file: SourceFile, records: Iterable[Record | BrokenRecord]
+    ) -> LoadCounts:
+        """Store one file's entries in one transaction; all of it or nothing.
+
+        Another load that stores the same bytes at the same moment is waited for, and then linked.
+
+        Raises:
+            ReconciliationError: Not every entry found its place; nothing of the file was stored.
+        """
+        with self.connection.transaction():
+            self.connection.execute(
+                "SELECT set_config('participation.emitter', %s, true)", (EMITTER,)
+            )
+            row = self.connection.execute(
+                "INSERT INTO source_file (municipality, uri, sha256, size_bytes, form, encoding,"
+                " record_count, broken_count) VALUES (%s, %s, %s, %s, %s, %s, 0, 0)"
+                " ON CONFLICT DO NOTHING RETURNING file_id",
+                (
+                    self.municipality,
+                    file.uri,
+                    file.sha256,
+                    file.size_bytes,
+                    file.form,
+                    file.encoding,
+                ),
+            ).fetchone()
+            if row is None:
+                known = self.known_files([file.uri])
+                self.link_file(load_id, known[file.uri, file.sha256])
+                return LoadCounts(records=0, broken=0, added=0)
+            file_id = int(row[0])
+            self.link_file(load_id, file_id)
+            self._copy(records)
+            return self._place(file_id, file.uri)
+
+    def end_load(self, load_id: int, waiting: Sequence[str]) -> None:
+        """Close a load; ``waiting`` names the files that were not whole yet."""
+        self.connection.execute(
+            "UPDATE load SET ended_at = now(), waiting = %s WHERE load_id = %s",
+            (json.dumps(list(waiting)), load_id),
+        )
+
+    def submit(self, contribution: Contribution, emitter: str) -> str:
+        """Store one text that came without a file and return the id it has in the ledger.
+
+        The same text twice keeps its first id and gains a receipt.
+        """
+        with self.connection.transaction():
+            self.connection.execute(
+                "SELECT set_config('participation.emitter', %s, true)", (emitter,)
+            )
+            digest = content_hash(contribution.constat_factuel, contribution.idees_ameliorations)
+            source, _, external_id = contribution.contribution_id.partition(":")
+            self.connection.execute(
+                "INSERT INTO contribution (contribution_id, municipality, source, external_id,"
+                " constat_factuel, idees_ameliorations, declared_category, received_on,"
+                " content_hash, input_hash) VALUES (%s, %s, %s, %s, %s, %s, %s,"
+                " (now() AT TIME ZONE 'Europe/Paris')::date, %s, %s) ON CONFLICT DO NOTHING",
+                (
+                    contribution.contribution_id,
+                    self.municipality,
+                    source,
+                    external_id,
+                    contribution.constat_factuel,
+                    contribution.idees_ameliorations,
+                    contribution.category,
+                    digest,
+                    contribution.input_hash,
+                ),
+            )
+            row = self.connection.execute(
+                "INSERT INTO receipt (contribution_id, locator, external_id)"
+                " SELECT contribution_id, %s, %s FROM contribution"
+                " WHERE municipality = %s AND content_hash = %s RETURNING contribution_id",
+                (emitter, external_id, self.municipality, digest),
+            ).fetchone()
+            if row is None:
+                raise ReconciliationError(
+                    f"{contribution.contribution_id}: the id is taken by another text"
+                )
+            return str(row[0])
+
+    def _copy(self, records: Iterable[Record | BrokenRecord]) -> None:
+        self.connection.execute(INCOMING)
+        with self.connection.cursor().copy("COPY incoming FROM STDIN") as copy:
+            for position, record in enumerate(records):
+                if isinstance(record, BrokenRecord):
+                    copy.write_row(_broken_row(position, record))
+                else:
+                    copy.write_row(_record_row(position, record))
+        self.connection.execute("ANALYZE incoming")
+
+    def _place(self, file_id: int, uri: str) -> LoadCounts:
+        names = {"municipality": self.municipality, "file_id": file_id, "uri": uri}
+        added = self.connection.execute(ADD_CONTRIBUTIONS.format(suffix="''"), names).fetchall()
+        # An id that another text already has keeps both: the newcomer's gets its hash appended.
+        added += self.connection.execute(
+            ADD_CONTRIBUTIONS.format(suffix="'~' || left(content_hash, 12)"), names
+        ).fetchall()
+        receipts = self.connection.execute(
+            "INSERT INTO receipt (contribution_id, file_id, locator, external_id,"
+            " declared_category, submitted_on)"
+            " SELECT c.contribution_id, %(file_id)s, i.locator, i.external_id, i.declared_raw,"
+            " i.submitted_on FROM incoming i JOIN contribution c"
+            " ON c.municipality = %(municipality)s AND c.content_hash = i.content_hash"
+            " WHERE NOT i.broken ORDER BY i.position",
+            names,
+        ).rowcount
+        quarantined = self.connection.execute(
+            "INSERT INTO quarantine (municipality, kind, file_id, uri, locator, reason, detail,"
+            " raw, received_on) SELECT %(municipality)s, 'record', %(file_id)s, %(uri)s, locator,"
+            " reason, detail, raw, (now() AT TIME ZONE 'Europe/Paris')::date"
+            " FROM incoming WHERE broken ORDER BY position",
+            names,
+        ).rowcount
+        row = self.connection.execute(
+            "UPDATE source_file SET (record_count, broken_count) ="
+            " (SELECT count(*) FILTER (WHERE NOT broken), count(*) FILTER (WHERE broken)"
+            "  FROM incoming) WHERE file_id = %(file_id)s RETURNING record_count, broken_count",
+            names,
+        ).fetchone()
+        if row != (receipts, quarantined):
+            raise ReconciliationError(
+                f"{uri}: {row} entries read, {receipts} received and {quarantined} quarantined"
+            )
+        return LoadCounts(
+            records=receipts,
+            broken=quarantined,
+            added=len(added),
+            days=tuple(sorted({day for (day,) in added})),
+        )
+
+
+def _record_row(position: int, record: Record) -> tuple[object, ...]:
+    category = declared(record.declared_category)
+    digest = content_hash(record.constat_factuel, record.idees_ameliorations)
+    judged = Contribution("", record.constat_factuel, record.idees_ameliorations, category)
+    return (
+        position,
+        False,
+        record.locator,
+        record.source,
+        record.external_id or digest[:16],
+        record.constat_factuel,
+        record.idees_ameliorations,
+        record.declared_category,
+        category,
+        record.submitted_on,
+        digest,
+        judged.input_hash,
+        json.dumps(record.metadata, allow_nan=False),
+        None,
+        None,
+        None,
+    )
+
+
+def _broken_row(position: int, record: BrokenRecord) -> tuple[object, ...]:
+    return (
+        position,
+        True,
+        record.locator,
+        *(None,) * 10,
+        record.reason,
+        record.detail,
+        record.raw,
+    )

@@ -1,0 +1,100 @@
+"""One ``step_metric`` row per attempt of every step: the guide's WorkflowMetrics, in the ledger."""
+
+from datetime import date
+from typing import Literal
+
+from participation.ledger.analysis import Attempt
+from participation.ledger.connection import Connection
+
+Status = Literal["success", "failed", "timeout", "skipped"]
+
+LOST = "lost: the attempt ended without a word (killed, or its machine went away)"
+
+
+def open_metric(connection: Connection, attempt: Attempt, step: str) -> None:
+    """Note that an attempt began, and close what its predecessors left open."""
+    with connection.transaction():
+        connection.execute(
+            "UPDATE step_metric SET status = 'failed', error_message = %s,"
+            " ended_at = clock_timestamp(), duration_ms ="
+            " 1000 * extract(epoch FROM clock_timestamp() - started_at)"
+            " WHERE status = 'running' AND dag_id = %s AND run_id = %s AND task_id = %s"
+            " AND map_index = %s AND try_number < %s",
+            (
+                LOST,
+                attempt.dag_id,
+                attempt.run_id,
+                attempt.task_id,
+                attempt.map_index,
+                attempt.try_number,
+            ),
+        )
+        connection.execute(
+            "INSERT INTO step_metric (step, dag_id, run_id, task_id, map_index, try_number)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (dag_id, run_id, task_id, map_index,"
+            " try_number) DO UPDATE SET status = 'running', started_at = clock_timestamp(),"
+            " ended_at = NULL, duration_ms = NULL, error_message = NULL",
+            (
+                step,
+                attempt.dag_id,
+                attempt.run_id,
+                attempt.task_id,
+                attempt.map_index,
+                attempt.try_number,
+            ),
+        )
+
+
+def close_metric(
+    connection: Connection,
+    attempt: Attempt,
+    status: Status,
+    *,
+    item: str = "",
+    received_on: date | None = None,
+    input_size: int | None = None,
+    output_size: int | None = None,
+    error_message: str | None = None,
+) -> None:
+    """Note how an attempt ended; sizes count items taken and results stored."""
+    connection.execute(
+        "UPDATE step_metric SET status = %s, item = %s, received_on = %s, input_size = %s,"
+        " output_size = %s, error_message = %s, ended_at = clock_timestamp(),"
+        " duration_ms = 1000 * extract(epoch FROM clock_timestamp() - started_at)"
+        " WHERE dag_id = %s AND run_id = %s AND task_id = %s AND map_index = %s"
+        " AND try_number = %s",
+        (
+            status,
+            item,
+            received_on,
+            input_size,
+            output_size,
+            error_message,
+            attempt.dag_id,
+            attempt.run_id,
+            attempt.task_id,
+            attempt.map_index,
+            attempt.try_number,
+        ),
+    )
+
+
+def close_lost(
+    connection: Connection, dag_id: str, run_id: str, keep: Attempt | None = None
+) -> int:
+    """Close every attempt of a run that is still open, but for ``keep``, as failed (lost)."""
+    return connection.execute(
+        "UPDATE step_metric SET status = 'failed', error_message = %s,"
+        " ended_at = clock_timestamp(), duration_ms ="
+        " 1000 * extract(epoch FROM clock_timestamp() - started_at)"
+        " WHERE status = 'running' AND dag_id = %s AND run_id = %s"
+        " AND (task_id, map_index, try_number) IS DISTINCT FROM (%s::text, %s::int, %s::int)",
+        (
+            LOST,
+            dag_id,
+            run_id,
+            keep.task_id if keep else None,
+            keep.map_index if keep else None,
+            keep.try_number if keep else None,
+        ),
+    ).rowcount

@@ -1,0 +1,42 @@
+"""Events waiting to be announced as asset events; written with the data, so never lost and never early."""
+
+from dataclasses import dataclass
+
+from participation.ledger.connection import Connection
+
+RECEIVED = "contributions_received"
+"""Topic of the rows that the ledger writes by itself when contributions arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Days with new contributions, and the outbox rows that say so."""
+
+    days: tuple[str, ...]
+    outbox_ids: tuple[int, ...]
+    contribution_count: int
+
+
+def waiting_days(
+    connection: Connection, municipality: str, emitter: str | None, limit: int = 1000
+) -> Announcement:
+    """Collect the unannounced days of one emitter; None stands for any other service."""
+    rows = connection.execute(
+        "SELECT outbox_id, payload ->> 'received_on', (payload ->> 'count')::int FROM outbox"
+        " WHERE topic = %s AND announced_at IS NULL AND emitter IS NOT DISTINCT FROM %s"
+        " AND payload ->> 'municipality' = %s ORDER BY outbox_id LIMIT %s",
+        (RECEIVED, emitter, municipality, limit),
+    ).fetchall()
+    return Announcement(
+        days=tuple(sorted({day for _, day, _ in rows})),
+        outbox_ids=tuple(outbox_id for outbox_id, _, _ in rows),
+        contribution_count=sum(count for _, _, count in rows),
+    )
+
+
+def mark_announced(connection: Connection, outbox_ids: tuple[int, ...] | list[int]) -> int:
+    """Note that the asset events of these rows are recorded."""
+    return connection.execute(
+        "UPDATE outbox SET announced_at = now() WHERE outbox_id = ANY(%s) AND announced_at IS NULL",
+        (list(outbox_ids),),
+    ).rowcount

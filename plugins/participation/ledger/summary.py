@@ -1,0 +1,50 @@
+"""The figures of one folder's newest load, for the terminal and for ``run/summary.json``."""
+
+from typing import Any
+
+from include.contributions.model import STATES
+from participation.ledger.connection import Connection
+
+
+def of_inbox(connection: Connection, root: str) -> dict[str, Any]:
+    """Count what the newest load of a folder holds, rows that were already there included.
+
+    Returns ``loaded`` (distinct contributions + quarantined records = the sum of the six states),
+    ``duplicates`` (receipts beyond each text's first in this folder), the six states, ``days`` (ISO,
+    ascending) and ``waiting`` (files that were not whole yet). All zero when nothing was loaded.
+    """
+    row = connection.execute(
+        "SELECT load_id, waiting FROM load WHERE root = %s AND ended_at IS NOT NULL"
+        " ORDER BY load_id DESC LIMIT 1",
+        (root,),
+    ).fetchone()
+    load_id, waiting = row or (None, [])
+    rows = connection.execute(
+        "WITH held AS (SELECT DISTINCT r.contribution_id FROM load_file f"
+        " JOIN receipt r USING (file_id) WHERE f.load_id = %s)"
+        " SELECT c.state, c.received_on, count(*)::int FROM held"
+        " JOIN contribution c USING (contribution_id) GROUP BY 1, 2",
+        (load_id,),
+    ).fetchall()
+    states: dict[str, int] = dict.fromkeys(STATES, 0)
+    for state, _, count in rows:
+        states[state] += count
+    distinct = sum(states.values())
+    receipts = _count(connection, "receipt", load_id)
+    broken = _count(connection, "quarantine", load_id)
+    states["quarantined"] += broken
+    return {
+        "loaded": distinct + broken,
+        "duplicates": receipts - distinct,
+        **states,
+        "days": sorted({day.isoformat() for _, day, _ in rows}),
+        "waiting": waiting,
+    }
+
+
+def _count(connection: Connection, table: str, load_id: int | None) -> int:
+    row = connection.execute(
+        f"SELECT count(*) FROM load_file f JOIN {table} USING (file_id) WHERE f.load_id = %s",
+        (load_id,),
+    ).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,1 @@
+"""Operators: only where a task needs a link, a template or a person."""

@@ -1,0 +1,159 @@
+"""The frame around every task: fence, ledger session, one metric row per attempt, sorted errors.
+
+``@step_task`` is TaskFlow's ``@task`` for a function that takes a :class:`Visit`; the function opens
+nothing and closes nothing.
+"""
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import psycopg
+from airflow.sdk import get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
+
+from include.dockets import docket
+from include.errors import (
+    LedgerUnavailableError,
+    ParticipationError,
+    ProcessingError,
+    cause_chain,
+)
+from participation.fence import single_runner
+from participation.hooks.ledger import ledger_dsn
+from participation.ledger.analysis import Attempt, LedgerAnalysis
+from participation.ledger.connection import Connection, session
+from participation.ledger.metrics import Status, close_metric, open_metric
+from participation.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Visit:
+    """What a task function is given: the open ledger, who it is, and where to note its sizes."""
+
+    connection: Connection
+    attempt: Attempt
+    settings: Settings
+    context: Any
+    item: str = ""
+    received_on: date | None = None
+    input_size: int | None = None
+    output_size: int | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether Airflow will not try this task again by itself."""
+        return bool(self.attempt.try_number > self.context["ti"].max_tries)
+
+    @property
+    def analysis(self) -> LedgerAnalysis:
+        """The analysis side of the ledger for this attempt."""
+        return LedgerAnalysis(self.connection, self.settings.municipality, self.attempt)
+
+
+@contextmanager
+def visit(step: str) -> Iterator[Visit]:
+    """Open the ledger for one task attempt, fenced and measured.
+
+    Raises:
+        ProcessingError: Whatever went wrong inside, with step, item, attempt, cause and time; skips
+            and time-outs of Airflow pass through.
+    """
+    context: Any = get_current_context()
+    instance = context["ti"]
+    attempt = Attempt(
+        dag_id=instance.dag_id,
+        run_id=instance.run_id,
+        task_id=instance.task_id,
+        map_index=-1 if instance.map_index is None else instance.map_index,
+        try_number=instance.try_number,
+    )
+    here: Visit | None = None
+    dsn = ledger_dsn()
+    try:
+        with session(dsn) as connection, single_runner(connection, attempt):
+            here = Visit(connection, attempt, Settings(), context)
+            open_metric(connection, attempt, step)
+            yield here
+            _close(connection, here, "success")
+    except (AirflowSkipException, AirflowTaskTimeout) as end:
+        status: Status = "skipped" if isinstance(end, AirflowSkipException) else "timeout"
+        _close_again(dsn, here, status, str(end))
+        raise
+    except Exception as error:
+        failure = ProcessingError(
+            step=step,
+            item=here.item if here and here.item else attempt.holder,
+            attempt=attempt.try_number,
+            cause=error,
+            failed_at=datetime.now(UTC),
+        )
+        _close_again(dsn, here, "failed", cause_chain(error))
+        raise (error if isinstance(error, ProcessingError) else failure) from error
+
+
+def step_task(
+    function: Callable[..., Any] | None = None, /, *, step: str | None = None, **task_arguments: Any
+) -> Any:
+    """Make a TaskFlow task of a function whose keyword ``visit`` is filled at run time.
+
+    The function's docstring becomes the task's documentation; what it returns must be a docket.
+
+    Args:
+        function: Takes the task's inputs and ``visit``; returns a docket.
+        step: Name of the step in the metrics; the function's own by default.
+        **task_arguments: As for ``airflow.sdk.task``.
+    """
+    if function is None:
+        return functools.partial(step_task, step=step, **task_arguments)
+    name = step or function.__name__
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with visit(name) as here:
+            result = function(*args, visit=here, **kwargs)
+            return docket(**result) if isinstance(result, dict) else result
+
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.name != "visit"]
+    # Airflow binds the call at parse time and must not ask the DAG's author for the visit; without a
+    # return annotation it does not take the docket apart into one XCom per key.
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=kept, return_annotation=inspect.Signature.empty
+    )
+    run.__annotations__ = {}
+    del run.__wrapped__
+    return task(multiple_outputs=False, **task_arguments)(run)
+
+
+def _close(connection: Connection, here: Visit, status: Status, message: str | None = None) -> None:
+    close_metric(
+        connection,
+        here.attempt,
+        status,
+        item=here.item,
+        received_on=here.received_on,
+        input_size=here.input_size,
+        output_size=here.output_size,
+        error_message=message[:2000] if message else None,
+    )
+
+
+def _close_again(dsn: str, here: Visit | None, status: Status, message: str) -> None:
+    # The session that failed may be gone; a metric that cannot be closed now is closed as lost by the
+    # next attempt, so trouble here must not hide the error that is on its way up.
+    if here is None:
+        return
+    try:
+        with session(dsn) as connection:
+            _close(connection, here, status, message)
+    except (ParticipationError, LedgerUnavailableError, psycopg.Error):
+        log.warning("the metric of %s stays open until the next attempt", here.attempt.holder)

@@ -1,0 +1,112 @@
+"""Turn outbox rows into asset events: LISTEN/NOTIFY wakes, a poll is the net, the table is the truth."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+from airflow.sdk import BaseHook
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from participation.hooks.ledger import LEDGER_CONN_ID, ledger_dsn
+
+WATERMARK = "watermark"
+BATCH = 500
+RECONNECT_S = 5.0
+
+NEW_ROWS = """
+SELECT xid::text, outbox_id, payload FROM participation.outbox
+WHERE topic = %(topic)s AND emitter IS NULL
+  AND (xid, outbox_id) > (%(xid)s::xid8, %(outbox_id)s)
+  AND xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY xid, outbox_id LIMIT %(limit)s
+"""
+# Rows of a transaction that is still open are not passed over: nothing at or above the oldest open
+# transaction is read, so the watermark never runs ahead of a slow writer.
+
+
+class PostgresOutboxTrigger(BaseEventTrigger):
+    """Fire once for each batch of new outbox rows that another service's writes left behind.
+
+    At-least-once: the watermark moves after the event was handed over, and what an event starts is
+    safe to repeat. Rows with an emitter announce themselves and are left alone.
+
+    Args:
+        topic: Which rows, such as ``contributions_received``.
+        conn_id: Airflow connection of the ledger; resolved in the triggerer, never serialized.
+        poll_interval_s: A notification may be lost; the table is read at least this often.
+    """
+
+    def __init__(
+        self, topic: str, conn_id: str = LEDGER_CONN_ID, poll_interval_s: float = 30.0
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.topic = topic
+        self.conn_id = conn_id
+        self.poll_interval_s = poll_interval_s
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what the triggerer needs to build this trigger again."""
+        return (
+            "participation.triggers.outbox.PostgresOutboxTrigger",
+            {
+                "topic": self.topic,
+                "conn_id": self.conn_id,
+                "poll_interval_s": self.poll_interval_s,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event per batch of rows, for as long as the trigger lives.
+
+        A database that goes away is waited for: the trigger must outlive a restart of PostgreSQL.
+        """
+        while True:
+            try:
+                async for event in self._watch():
+                    yield event
+            except psycopg.OperationalError as error:
+                self.log.warning("outbox watcher waits for the ledger", error=str(error).strip())
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _watch(self) -> AsyncIterator[TriggerEvent]:
+        dsn = ledger_dsn(await BaseHook.aget_connection(self.conn_id))
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+            await connection.execute("LISTEN participation_outbox")
+            xid, outbox_id = await self._watermark()
+            while True:
+                cursor = await connection.execute(
+                    NEW_ROWS,
+                    {"topic": self.topic, "xid": xid, "outbox_id": outbox_id, "limit": BATCH},
+                )
+                rows = await cursor.fetchall()
+                if rows:
+                    xid, outbox_id, _ = rows[-1]
+                    yield TriggerEvent(  # type: ignore[no-untyped-call]
+                        {
+                            "topic": self.topic,
+                            "outbox_ids": [row[1] for row in rows][:100],
+                            "row_count": len(rows),
+                        }
+                    )
+                    await self._remember(xid, outbox_id)
+                else:
+                    await self._sleep(connection)
+
+    async def _sleep(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        # A row may have arrived while its transaction was still open to others: look again soon
+        # after a notification instead of waiting for the next one.
+        async for _ in connection.notifies(timeout=self.poll_interval_s, stop_after=1):
+            await asyncio.sleep(0.2)
+
+    async def _watermark(self) -> tuple[str, int]:
+        if self.asset_state_store is None:
+            return "0", 0
+        match await self.asset_state_store.aget(WATERMARK, default=["0", 0]):
+            case [str(xid), int(outbox_id)]:
+                return xid, outbox_id
+        return "0", 0
+
+    async def _remember(self, xid: str, outbox_id: int) -> None:
+        if self.asset_state_store is not None:
+            await self.asset_state_store.aset(WATERMARK, [xid, outbox_id])

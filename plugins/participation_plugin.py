@@ -1,0 +1,40 @@
+"""The Airflow plugin ``participation``: reports in the UI today, the operator's house later.
+
+The package ``participation`` beside this file is imported by name; ``.airflowignore`` keeps Airflow
+from loading its modules a second time under their bare file names.
+"""
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+from participation.operators.report import ReportLink
+
+
+class ParticipationPlugin(AirflowPlugin):
+    """Pages under ``/participation`` and links to them."""
+
+    name = "participation"
+    operator_extra_links = [ReportLink()]  # noqa: RUF012 - as Airflow declares it
+    external_views = [  # noqa: RUF012 - as Airflow declares it
+        {
+            "name": "Participation report",
+            "href": "/participation/reports",
+            "url_route": "participation-report",
+            "destination": "nav",
+            "nav_top_level": True,
+        },
+        {
+            "name": "Report",
+            "href": "/participation/runs/report?run_id={RUN_ID}",
+            "url_route": "participation-run-report",
+            "destination": "dag_run",
+        },
+    ]
+
+    @property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Import the web application only where it is served: in the API server."""
+        from participation.api.app import app  # noqa: PLC0415 - tasks must not pay for FastAPI
+
+        return [{"app": app, "url_prefix": "/participation", "name": "Participation"}]

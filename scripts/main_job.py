@@ -1,0 +1,382 @@
+"""What ``make run`` shows: load the inbox, judge it, bring every day's report up to date, sum up.
+
+Runs beside the supervisor and only speaks REST and SQL, so that a restart of any component delays it
+and nothing more.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from airflow_client import FINAL_STATES, AirflowClient, AirflowError, Run
+from include.contributions.model import STATES
+from participation.hooks.ledger import ledger_dsn
+from participation.ledger import connect
+from participation.ledger.summary import of_inbox
+from state_folder import StateFolder
+
+LOAD, ANALYSIS, CHAIN = "load_contributions", "contribution_analysis", "daily_chain"
+NEEDED_DAGS = frozenset({LOAD, ANALYSIS, CHAIN, "contribution_router"})
+
+TOWN = ZoneInfo("Europe/Paris")
+
+POLL_S = 0.5
+"""How often the API is asked; a step takes about this long."""
+
+START_LIMIT_S = 600
+"""From nothing to every DAG parsed; seconds usually, minutes on a machine that is busy otherwise."""
+
+APPEAR_LIMIT_S = 180
+"""An announced day must have become a run by then, a restart of the scheduler included."""
+
+PARSE_ERROR_PATIENCE_S = 10
+"""A file that is still being written may not parse; the same error after this is a real one."""
+
+TIME_LIMIT_S = 2 * 3600
+"""For the whole job; PARTICIPATION_TIME_LIMIT_S overrides it."""
+
+
+class JobFailedError(Exception):
+    """The run did not do what it was for; the message is the reason."""
+
+
+@dataclass
+class Line:
+    """Progress of one DAG."""
+
+    dag_id: str
+    runs: list[Run] = field(default_factory=list)
+    expected: int = 0
+    steps: str = ""
+    began: float = field(default_factory=time.monotonic)
+    took_s: float | None = None
+
+    def done(self) -> int:
+        """Runs that ended."""
+        return sum(run["state"] in FINAL_STATES for run in self.runs)
+
+    def describe(self) -> str:
+        """For a terminal that cannot redraw."""
+        steps = f", {self.steps}" if self.steps else ""
+        return f"{self.dag_id}: {self.done()}/{max(self.expected, len(self.runs))} runs{steps}"
+
+
+class Display:
+    """Live table on a terminal, plain lines elsewhere; shows what the supervisor says as well."""
+
+    def __init__(self, supervisor_log: Path) -> None:
+        self.console = Console(highlight=False)
+        self.lines: list[Line] = []
+        self._log = supervisor_log
+        self._offset = supervisor_log.stat().st_size if supervisor_log.exists() else 0
+        self._said = ""
+        self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+
+    def showing(self) -> AbstractContextManager[Any]:
+        """Draw for the length of a block."""
+        return self._live if self.console.is_terminal else nullcontext()
+
+    def say(self, sentence: str) -> None:
+        """One line that stays."""
+        self.console.print(escape(sentence), soft_wrap=True)
+
+    def update(self) -> None:
+        """Draw what changed."""
+        for sentence in self._news():
+            self.say(sentence)
+        if self.console.is_terminal:
+            self._live.update(self._table())
+        elif self.lines and self._said != (now := self.lines[-1].describe()):
+            self._said = now
+            self.say(now)
+
+    def _news(self) -> list[str]:
+        if not self._log.exists():
+            return []
+        with self._log.open(encoding="utf-8") as log:
+            log.seek(self._offset)
+            news = log.readlines()
+            self._offset = log.tell()
+        return [line.strip().split(" ", 2)[-1] for line in news]
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for name, side in (("DAG", "left"), ("runs", "right"), ("s", "right"), ("steps", "left")):
+            table.add_column(name, justify=side)  # type: ignore[arg-type] - literals in a tuple
+        for line in self.lines:
+            total = max(line.expected, len(line.runs))
+            took = line.took_s if line.took_s is not None else time.monotonic() - line.began
+            mark = "[green]" if line.took_s is not None else "[bold]"
+            table.add_row(
+                f"{mark}{line.dag_id}", f"{line.done()}/{total}", f"{took:.0f}", escape(line.steps)
+            )
+        return table
+
+
+class MainJob:
+    """One pass over the inbox."""
+
+    def __init__(self, client: AirflowClient, display: Display, inbox: Path) -> None:
+        self.client = client
+        self.display = display
+        self.inbox = inbox
+        self.until = time.monotonic() + float(
+            os.environ.get("PARTICIPATION_TIME_LIMIT_S") or TIME_LIMIT_S
+        )
+        self.stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+
+    def run(self) -> dict[str, Any]:
+        """Do everything; the figures of the inbox.
+
+        Raises:
+            JobFailedError: With the reason.
+        """
+        self.wait_until_ready()
+        began = time.monotonic()
+        self.load_and_analyse()
+        today = datetime.now(TOWN).date()
+        for first, last in day_ranges(self.days(), before=today):
+            self.backfill(first, last)
+        self.report_today(today)
+        return self.figures(time.monotonic() - began, today)
+
+    def wait_until_ready(self) -> None:
+        """Wait for a healthy Airflow that knows our DAGs."""
+        self.display.say("waiting for Airflow")
+        until = time.monotonic() + START_LIMIT_S
+        broken_since: dict[str, float] = {}
+        missing = set(NEEDED_DAGS)
+        while missing:
+            self._pause(until, f"Airflow is not ready after {START_LIMIT_S} s")
+            health = self.client.health()
+            if any(health.get(part) != "healthy" for part in ("metadatabase", "scheduler")):
+                continue
+            missing = NEEDED_DAGS - self.client.dag_ids()
+            errors = self.client.import_errors()
+            now = time.monotonic()
+            broken_since = {error: broken_since.get(error, now) for error in errors}
+            lasting = [e for e, t in broken_since.items() if now - t > PARSE_ERROR_PATIENCE_S]
+            if missing and lasting:
+                raise JobFailedError("a DAG does not parse:\n" + "\n".join(lasting))
+
+    def load_and_analyse(self) -> None:
+        """Load the inbox and wait until every day it announced is judged."""
+        since = datetime.now(UTC) - timedelta(seconds=1)
+        run_id = f"make_run__{self.stamp}"
+        self.client.trigger(LOAD, run_id)
+        self._follow(LOAD, 1, lambda: [self.client.run(LOAD, run_id)])
+        keys = self.client.emitted_keys(LOAD, run_id)
+        if keys:
+            self._follow(
+                ANALYSIS,
+                len(keys),
+                lambda: latest_per_key(self.client.runs(ANALYSIS, since), keys),
+            )
+        else:
+            self.display.say("nothing new to judge")
+
+    def backfill(self, first: date, last: date) -> None:
+        """Run the daily chain over a range of days and wait for it."""
+        since = datetime.now(UTC) - timedelta(seconds=1)
+        days = {(first + timedelta(n)).isoformat() for n in range((last - first).days + 1)}
+        while (
+            backfill_id := self.client.backfill(CHAIN, first, last, at_once=os.cpu_count() or 1)
+        ) is None:
+            self._pause(self.until, "another backfill of the daily chain never ended")
+        self._follow(
+            f"{CHAIN} {first} … {last}" if first != last else f"{CHAIN} {first}",
+            len(days),
+            lambda: latest_per_key(self.client.runs(CHAIN, since), days),
+            CHAIN,
+        )
+        while not self.client.backfill_is_done(backfill_id):
+            self._pause(self.until, f"backfill {backfill_id} is not closed")
+
+    def report_today(self, today: date) -> None:
+        """Run the daily chain for today, as the schedule will tomorrow."""
+        run_id = f"make_run__{self.stamp}"
+        self.client.trigger(CHAIN, run_id, partition_key=today.isoformat())
+        self._follow(f"{CHAIN} {today}", 1, lambda: [self.client.run(CHAIN, run_id)], CHAIN)
+
+    def days(self) -> list[date]:
+        """Days of the inbox's contributions."""
+        with connect(ledger_dsn()) as connection:
+            found = of_inbox(connection, str(self.inbox))
+        return [date.fromisoformat(day) for day in found["days"]]
+
+    def figures(self, seconds: float, today: date) -> dict[str, Any]:
+        """What the inbox holds and where it stands, checked.
+
+        Raises:
+            JobFailedError: A record is lost: the six states do not add up to what was loaded.
+        """
+        with connect(ledger_dsn()) as connection:
+            found = of_inbox(connection, str(self.inbox))
+            report = connection.execute(
+                "SELECT html_path FROM report ORDER BY received_on = %s DESC, written_at DESC",
+                [today],
+            ).fetchone()
+        if sum(found[state] for state in STATES) != found["loaded"]:
+            raise JobFailedError(f"the six states do not add up to what was loaded: {found}")
+        return {
+            "loaded": found["loaded"],
+            "duplicates": found["duplicates"],
+            **{state: found[state] for state in STATES},
+            "seconds": round(seconds, 1),
+            "items_per_s": round(found["loaded"] / seconds, 1),
+            "report": report[0] if report else None,
+            "ui": self.client.address,
+        }
+
+    # How
+
+    def _follow(
+        self, name: str, expected: int, runs: Callable[[], list[Run]], dag_id: str | None = None
+    ) -> None:
+        """Show runs until all of them ended well."""
+        line = Line(name, expected=expected)
+        self.display.lines.append(line)
+        appear_by = time.monotonic() + APPEAR_LIMIT_S
+        while line.done() < expected:
+            known = len(line.runs)
+            line.runs = runs()
+            failed = [run for run in line.runs if run["state"] == "failed"]
+            if failed:
+                self._raise_failed(dag_id or name, failed)
+            if len(line.runs) > known:
+                appear_by = time.monotonic() + APPEAR_LIMIT_S
+            if len(line.runs) < expected and time.monotonic() > appear_by:
+                raise JobFailedError(f"{name}: {expected - len(line.runs)} runs never started")
+            line.steps = self._steps(dag_id or name, line.runs)
+            self.display.update()
+            if line.done() < expected:
+                self._pause(self.until, f"{name} takes too long")
+        line.took_s, line.steps = time.monotonic() - line.began, ""
+        self.display.update()
+
+    def _steps(self, dag_id: str, runs: Iterable[Run]) -> str:
+        """What the running ones do now."""
+        busy: dict[str, int] = {}
+        running = [run for run in runs if run["state"] == "running"]
+        for run in running[:8]:
+            for task_id, state in self.client.task_states(dag_id, run["dag_run_id"]):
+                if state in {"running", "up_for_retry"}:
+                    step = task_id if state == "running" else f"{task_id} (again soon)"
+                    busy[step] = busy.get(step, 0) + 1
+        return ", ".join(f"{step}×{n}" if n > 1 else step for step, n in sorted(busy.items()))
+
+    def _raise_failed(self, dag_id: str, failed: Sequence[Run]) -> None:
+        run_id = failed[0]["dag_run_id"]
+        states = self.client.task_states(dag_id, run_id)
+        tasks = sorted({task_id for task_id, state in states if state == "failed"})
+        raise JobFailedError(
+            f"{len(failed)} failed run(s) of {dag_id}, first {run_id}"
+            f" (failed: {', '.join(tasks) or 'no task; out of time?'}):"
+            f" {self.client.address}/dags/{dag_id}/runs/{run_id}"
+        )
+
+    def _pause(self, until: float, otherwise: str) -> None:
+        if time.monotonic() > min(until, self.until):
+            raise JobFailedError(otherwise)
+        self.display.update()
+        time.sleep(POLL_S)
+
+
+def day_ranges(days: Iterable[date], before: date) -> list[tuple[date, date]]:
+    """Contiguous ranges (first, last) of the days before a day, ascending.
+
+    >>> from datetime import date
+    >>> found = day_ranges([date(2026, 1, 3), date(2026, 1, 1), date(2026, 1, 2),
+    ...                     date(2026, 2, 1), date(2026, 3, 1)], before=date(2026, 3, 1))
+    >>> [(str(first), str(last)) for first, last in found]
+    [('2026-01-01', '2026-01-03'), ('2026-02-01', '2026-02-01')]
+    """
+    past = sorted({day for day in days if day < before})
+    if not past:
+        return []
+    gaps = [(a, b) for a, b in pairwise(past) if b - a > timedelta(days=1)]
+    firsts = [past[0], *(b for _, b in gaps)]
+    lasts = [*(a for a, _ in gaps), past[-1]]
+    return list(zip(firsts, lasts, strict=True))
+
+
+def latest_per_key(runs: Iterable[Run], keys: Iterable[str]) -> list[Run]:
+    """The newest run of each wanted partition key; runs come oldest first."""
+    wanted = set(keys)
+    return list({r["partition_key"]: r for r in runs if r["partition_key"] in wanted}.values())
+
+
+def summary_table(figures: Mapping[str, Any]) -> Table:
+    """The figures for a person."""
+    names = {
+        "loaded": "loaded",
+        "duplicates": "duplicates (received again)",
+        "accepted": "accepted",
+        "review": "for a person",
+        "refusal_proposed": "refusals proposed",
+        "refused": "refused by a person",
+        "quarantined": "quarantined",
+        "pending": "pending",
+        "seconds": "seconds",
+        "items_per_s": "items/s",
+    }
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for key, name in names.items():
+        table.add_row(name, f"{figures[key]:,}")
+    return table
+
+
+def show_end(display: Display, state: StateFolder, figures: Mapping[str, Any]) -> None:
+    """The table, where to look, and once the passwords."""
+    display.console.print(summary_table(figures))
+    display.say(f"report: {figures['report'] or 'none yet'}")
+    display.say(f"UI:     {figures['ui']}")
+    shown = state.run / "passwords-shown"
+    if shown.exists():
+        display.say(f"login:  admin; every password is in {state.passwords_file}")
+        return
+    for user, password in state.passwords.items():
+        display.say(f"login:  {user}  {password}")
+    display.say(f"shown this once; kept in {state.passwords_file}, which only you can read")
+    shown.touch()
+
+
+def main() -> int:
+    """Do the main job; 0, or 1 with the reason on the terminal."""
+    state = StateFolder.from_environment()
+    display = Display(state.logs / "supervisor.log")
+    address = state.noted("addresses")["ui"]
+    client = AirflowClient(address, "admin", state.passwords["admin"])
+    job = MainJob(client, display, Path(os.environ["PARTICIPATION_INBOX"]))
+    (state.run / "summary.json").unlink(missing_ok=True)
+    try:
+        with display.showing():
+            figures = job.run()
+    except (JobFailedError, AirflowError) as error:
+        display.say(f"failed: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    state.note("summary", figures)
+    show_end(display, state, figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

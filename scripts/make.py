@@ -1,0 +1,362 @@
+"""The verbs of the Makefile: each brings the environment it needs, then does its work.
+
+Standard library only, and old syntax, because any Python may be the one that starts it: it finds one
+that fits (3.11 to 3.13), builds ``.venv`` from the lock and goes on inside. A second call finds the
+environment's stamp and costs nothing; an install that was cut off left no stamp and is done again.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST, NEWEST = (3, 11), (3, 13)
+LOCK = ROOT / "requirements.txt"
+DOMAIN_LOCK = ROOT / "requirements-domain.txt"
+WHOLE, DOMAIN = ROOT / ".venv", ROOT / ".venv-domain"
+SAMPLES = ROOT / "include" / "samples"
+NEEDED_GB = 3
+
+HELP = """\
+make run [DATA=folder] [ONESHOT=1]   load, judge and report contributions, in Airflow's UI
+make judge IN=texts.jsonl OUT=results.jsonl   the same judgement, without Airflow or a database
+make test            unit, DAG, integration and end-to-end tests
+make test-services   tests that need server PostgreSQL, Redis, Chromium, Tesseract
+make lint            ruff, mypy, import-linter
+make docs            write docs/ anew from the DAGs
+make bench           how fast, beside the alternatives
+make chaos           kill things at random and count what is lost
+make clean           remove environments, caches and the state folder
+
+STATE=folder keeps databases, logs and reports elsewhere than in state/.
+ARGS='...' is passed on to test, test-services, bench and chaos.
+PYTHON=python3.12 names the interpreter to start from."""
+
+
+def main(verb):
+    """Do what a target says; the exit code."""
+    if verb not in VERBS:
+        print(HELP)
+        return 0 if verb == "help" else 2
+    return VERBS[verb]()
+
+
+def run():
+    """Start everything on the samples or on DATA."""
+    inbox = Path(os.environ.get("DATA") or SAMPLES).expanduser()
+    inbox = Path(os.path.abspath(str(ROOT / inbox)))  # noqa: PTH100 - a link stays a link
+    reason = unusable(inbox)
+    if reason:
+        return complain(reason)
+    environ = dict(os.environ, PARTICIPATION_INBOX=str(inbox), PYTHONPATH=python_path())
+    python = whole_environment()
+    os.chdir(str(ROOT))
+    script = str(ROOT / "scripts" / "supervisor.py")
+    sys.stdout.flush()
+    os.execve(python, [python, script], environ)
+
+
+def unusable(inbox):
+    """Why a folder cannot be loaded, or None; said before anything is started."""
+    if not inbox.exists():
+        return "DATA={0} does not exist: give the folder that holds the contributions".format(inbox)
+    if not inbox.is_dir():
+        return "DATA={0} is not a folder: give the folder that holds the contributions".format(inbox)
+    try:
+        holds_files = any(files for _, _, files in os.walk(str(inbox)))
+    except OSError:
+        holds_files = False
+    if not holds_files or not os.access(str(inbox), os.R_OK | os.X_OK):
+        return "DATA={0} holds no file that can be read".format(inbox)
+    return None
+
+
+def judge():
+    """Judge the lines of a file in this process."""
+    given, wanted = os.environ.get("IN"), os.environ.get("OUT")
+    if not given or not wanted:
+        return complain("say what to judge and where to write: make judge IN=texts.jsonl OUT=out.jsonl")
+    return in_environment("-m", "include.contributions.judging", given, wanted)
+
+
+def test():
+    """Domain first, in an environment without Airflow; then everything."""
+    arguments = extra_arguments()
+    if not arguments:
+        code = call(domain_environment(), "-m", "pytest", "-q", "include", "tests/unit")
+        if code:
+            return code
+    return in_environment("-m", "pytest", "-m", "not services", *arguments)
+
+
+def test_services():
+    """What needs tools of the system."""
+    return in_environment("-m", "pytest", "-m", "services", *extra_arguments())
+
+
+def lint():
+    """Every check that reads code; all of them, even when one fails."""
+    python = whole_environment()
+    typed = ["include", "plugins/participation", "scripts"]
+    checks = (
+        ["-m", "ruff", "check", "."],
+        ["-m", "ruff", "format", "--check", "."],
+        ["-m", "mypy", *typed],
+        ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
+    )
+    return max([call(python, *check) for check in checks])
+
+
+def docs():
+    """Write the pages that the code writes."""
+    return in_environment("scripts/dag_docs.py")
+
+
+def bench():
+    """Measure."""
+    return in_environment("bench/run.py", *extra_arguments())
+
+
+def chaos():
+    """Kill and count."""
+    return in_environment("bench/chaos.py", *extra_arguments())
+
+
+def clean():
+    """Remove what the other verbs made, never a source."""
+    state = ROOT / (os.environ.get("STATE") or "state")
+    if not stopped(state):
+        return complain("a supervisor runs in {0}: stop it first (Ctrl-C)".format(state))
+    moved = state / "postgres" / "moved-to"
+    if moved.exists():
+        elsewhere = Path(moved.read_text().strip())
+        if elsewhere.name.startswith("participation-"):
+            shutil.rmtree(str(elsewhere), ignore_errors=True)
+    made = [state, WHOLE, DOMAIN]
+    caches = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache")
+    for folder in made + [ROOT / name for name in caches]:
+        shutil.rmtree(str(folder), ignore_errors=True)
+    for cache in list(ROOT.rglob("__pycache__")):
+        shutil.rmtree(str(cache), ignore_errors=True)
+    return 0
+
+
+def stopped(state):
+    """Say whether nobody holds the state folder."""
+    try:
+        with open(str(state / "run" / "supervisor.lock")) as file:  # noqa: PTH123 - old syntax
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+VERBS = {
+    "run": run,
+    "judge": judge,
+    "test": test,
+    "test-services": test_services,
+    "lint": lint,
+    "docs": docs,
+    "bench": bench,
+    "chaos": chaos,
+    "clean": clean,
+}
+
+
+# Environments
+
+
+def in_environment(*arguments):
+    """Run Python with arguments in the whole environment."""
+    return call(whole_environment(), *arguments)
+
+
+def call(python, *arguments):
+    """Run Python in the project's folder; Ctrl-C goes to it, and its exit code is ours."""
+    environ = dict(os.environ, PYTHONPATH=python_path())
+    sys.stdout.flush()
+    process = subprocess.Popen([python] + list(arguments), cwd=str(ROOT), env=environ)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def python_path():
+    """Our roots of imports, and none of the caller's."""
+    return os.pathsep.join((str(ROOT), str(ROOT / "plugins")))
+
+
+def extra_arguments():
+    """What ARGS holds, split as a shell would."""
+    import shlex
+
+    return shlex.split(os.environ.get("ARGS") or "")
+
+
+def whole_environment():
+    """Python of the environment that holds everything."""
+    return ready(WHOLE, LOCK, "about 200 MB to download, 0.8 GB on disk, one to four minutes")
+
+
+def domain_environment():
+    """Python of the environment that does not contain Airflow."""
+    return ready(DOMAIN, DOMAIN_LOCK, "about 20 MB to download, 0.1 GB on disk, seconds")
+
+
+def ready(folder, lock, cost):
+    """Bring an environment to its lock; the path of its Python."""
+    stamp = folder / ".stamp"
+    with only_one(lock):
+        if not stamped(folder, lock):
+            check_disk()
+            print("Preparing {0} ({1}) ...".format(folder.name, cost), flush=True)
+            if stamp.exists():
+                stamp.unlink()
+            install(folder, lock)
+            stamp.write_text(fingerprint(lock) + "\n")
+    return str(folder / "bin" / "python")
+
+
+def stamped(folder, lock):
+    """Say whether an environment was built from this very lock and its Python is still there."""
+    stamp = folder / ".stamp"
+    return (
+        stamp.exists()
+        and stamp.read_text().strip() == fingerprint(lock)
+        and os.access(str(folder / "bin" / "python"), os.X_OK)
+    )
+
+
+def fingerprint(lock):
+    """Changes with the lock and with where the environment lies: its scripts hold the path."""
+    content = lock.read_bytes() + b"\0" + os.fsencode(str(ROOT))
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def only_one(lock):
+    """One install at a time: two calls at once wait for each other."""
+    with open(str(lock), "rb") as file:  # noqa: PTH123 - old syntax
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def install(folder, lock):
+    """Install with uv where it is present, else with venv and pip."""
+    uv = find_uv()
+    python = folder / "bin" / "python"
+    if not python_fits(str(python)):
+        shutil.rmtree(str(folder), ignore_errors=True)
+        create(folder, uv)
+    if uv:
+        step([uv, "pip", "install", "--python", str(python), "--compile-bytecode", "-r", str(lock)])
+        return
+    if quiet([str(python), "-m", "pip", "--version"]) is None:
+        step([str(python), "-m", "ensurepip", "--default-pip"])
+    options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--quiet"]
+    step([str(python), "-m", "pip", "install"] + options + ["-r", str(lock)])
+
+
+def create(folder, uv):
+    """Create an empty environment with a Python that fits; uv can fetch one."""
+    python = find_python()
+    if uv:
+        wanted = python or ">={0},<{1}".format(dotted(OLDEST), dotted((3, NEWEST[1] + 1)))
+        step([uv, "venv", "--quiet", "--python", wanted, str(folder)])
+        return
+    if python is None:
+        stop(
+            "This needs Python {0} to {1} and found {2} only: install python{1} from your system's"
+            " packages or python.org, or name one with PYTHON=/path/to/python{1}.".format(
+                dotted(OLDEST), dotted(NEWEST), dotted(sys.version_info[:2])
+            )
+        )
+    if quiet([python, "-c", "import ensurepip, venv"]) is None:
+        stop(
+            "{0} lacks the venv module: install it (Debian, Ubuntu: apt install python3-venv) or"
+            " install uv.".format(python)
+        )
+    step([python, "-m", "venv", str(folder)])
+
+
+def find_uv():
+    """Path of uv, or None."""
+    home = Path.home()
+    usual = [home / ".local" / "bin" / "uv", home / ".cargo" / "bin" / "uv"]
+    found = shutil.which("uv")
+    return found or next((str(path) for path in usual if os.access(str(path), os.X_OK)), None)
+
+
+def find_python():
+    """Path of a Python that fits: the one that runs this, else the newest on the path, else None."""
+    names = ["python{0}".format(dotted((3, minor))) for minor in range(NEWEST[1], OLDEST[1] - 1, -1)]
+    candidates = [sys.executable] + [shutil.which(name) for name in [*names, "python3"]]
+    return next((python for python in candidates if python and python_fits(python)), None)
+
+
+def python_fits(python):
+    """Say whether an interpreter runs and has a version we support."""
+    answer = quiet([python, "-c", "import sys; print(*sys.version_info[:2])"])
+    return answer is not None and OLDEST <= tuple(map(int, answer.split())) <= NEWEST
+
+
+def dotted(version):
+    """3.11 from (3, 11)."""
+    return ".".join(str(part) for part in version)
+
+
+def check_disk():
+    """Stop before an install that cannot end well."""
+    free_gb = shutil.disk_usage(str(ROOT)).free / 1e9
+    if free_gb < NEEDED_GB:
+        stop(
+            "{0:.1f} GB are free here and {1} GB are needed: make room, or clone elsewhere.".format(
+                free_gb, NEEDED_GB
+            )
+        )
+
+
+def quiet(command):
+    """Output of a command, or None when it fails."""
+    try:
+        answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:
+        return None
+    return answer.stdout.decode() if answer.returncode == 0 else None
+
+
+def step(command):
+    """Run a command that must succeed."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    code = subprocess.call(command, env=environ)
+    if code:
+        stop(
+            "{0} failed (exit code {1}): see above, then call make again; it goes on from there.".format(
+                " ".join(command[:4]), code
+            )
+        )
+
+
+def complain(sentence):
+    """Say what is wrong; the exit code for it."""
+    sys.stderr.write(sentence + "\n")
+    return 2
+
+
+def stop(sentence):
+    """Say what is wrong and end."""
+    sys.exit(complain(sentence))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "help"))

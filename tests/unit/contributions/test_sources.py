@@ -1,0 +1,358 @@
+"""JSON, JSON lines, CSV, dates and encodings: what comes out of a file."""
+
+import json
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.contributions.model import MAX_TEXT_CHARACTERS, BrokenRecord, Record
+from include.contributions.sources import detect
+from include.contributions.sources.dates import parse_day
+from include.contributions.sources.encodings import fingerprint
+from include.ports import SourceFile
+
+WHOLE = '{"id": "b", "text": "Le banc est cassé."}'
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a file by whatever adapter knows it."""
+
+    def _read(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        seen = fingerprint(path)
+        source = detect(path, seen.head)
+        assert source is not None
+        file = SourceFile(path, name, seen.sha256, seen.size_bytes, source.form, seen.encoding)
+        return file, list(source.records(file))
+
+    return _read
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("Mardi, décembre 30, 2025 - 13:53", date(2025, 12, 30)),
+        ("Tuesday, December 30, 2025 - 13:53", date(2025, 12, 30)),
+        ("dim, 21/12/2025 - 08:08", date(2025, 12, 21)),
+        ("dim. 21/12/2025 à 08h08", date(2025, 12, 21)),
+        ("mardi 30 décembre 2025 à 13h53", date(2025, 12, 30)),
+        ("1er janvier 2026", date(2026, 1, 1)),
+        ("le 3 févr. 2026", date(2026, 2, 3)),
+        ("30/12/2025 13:53:07", date(2025, 12, 30)),
+        ("Tue, 12/30/2025 - 13:53", date(2025, 12, 30)),
+        ("Mon, 01/12/2026 - 09:00", date(2026, 1, 12)),
+        ("lun, 12/01/2026 - 09:00", date(2026, 1, 12)),
+        ("05/03/2026", date(2026, 3, 5)),
+        ("2026-01-19", date(2026, 1, 19)),
+        ("2026-01-19T14:15:00", date(2026, 1, 19)),
+        ("2026-01-19T23:30:00Z", date(2026, 1, 20)),
+        ("2026-07-19T22:30:00+00:00", date(2026, 7, 20)),
+        ("2026-01-20T00:30:00+09:00", date(2026, 1, 19)),
+        ("Tue, 30 Dec 2025 23:30:00 +0000", date(2025, 12, 31)),
+        ("31/02/2026", None),
+        ("2026-13-01", None),
+        ("machin 30 2025", None),
+        ("Soumis le 3 mars 2024 au conseil", None),
+        ("demain", None),
+        ("", None),
+        ("1" * 500, None),
+    ],
+)
+def test_parse_day(text, day):
+    """French first, English where only that fits; a zone is turned to Paris; prose is no date."""
+    assert parse_day(text) == day
+
+
+@given(st.text(max_size=120))
+def test_parse_day_never_raises(text):
+    """Whatever is written, the answer is a day or None."""
+    assert parse_day(text) is None or isinstance(parse_day(text), date)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "detected"),
+    [
+        ("utf-8", "utf-8"),
+        ("utf-8-sig", "utf-8-sig"),
+        ("utf-16", "utf-16"),
+        ("utf-16-le", "utf-16-le"),
+        ("utf-16-be", "utf-16-be"),
+        ("utf-32", "utf-32"),
+        ("cp1252", "cp1252"),
+        ("mac_roman", "mac_roman"),
+        ("cp850", "cp850"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_encodings(read, name, encoding, detected):
+    """The same text comes out of every encoding, and the encoding is recorded."""
+    text = "Le marché du samedi à Audierne : très animé, où garer le vélo près de l'église ?"
+    content = {
+        "a.jsonl": json.dumps({"id": "1", "text": text}, ensure_ascii=False) + "\n",
+        "a.json": json.dumps([{"id": "1", "text": text}], ensure_ascii=False, indent=1),
+        "a.csv": f'id;text\n1;"{text}"\n',
+    }[name]
+
+    file, (record,) = read(name, content.encode(encoding))
+
+    assert file.encoding == detected
+    assert (record.external_id, record.constat_factuel) == ("1", text)
+
+
+def test_bad_bytes_in_utf8_stay_visible(read):
+    """One damaged byte does not turn a file's accents into another alphabet."""
+    content = '{"id": "1", "text": "été à la plage, école fermée"}\n'.encode() * 3
+    content += b'{"id": "2", "text": "caf\xe9 du port"}\n'
+
+    file, records = read("a.jsonl", content)
+
+    assert file.encoding == "utf-8"
+    assert records[0].constat_factuel == "été à la plage, école fermée"
+    assert records[3].constat_factuel == "caf\ufffd du port"
+    assert records[3].metadata["replaced"] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param("{oops}", "not_json", id="no_json"),
+        pytest.param('{"id": "1"}', "no_text", id="no_text"),
+        pytest.param('{"id": "1", "text": "  \\n\\u200b "}', "no_text", id="blank_text"),
+        pytest.param('{"id": "1", "text": null}', "no_text", id="null_text"),
+        pytest.param('{"id": "1", "text": 12}', "wrong_type", id="number"),
+        pytest.param('{"id": "1", "text": ["a"]}', "wrong_type", id="list"),
+        pytest.param('{"id": "1", "constat_factuel": {"a": {}}}', "wrong_type", id="object"),
+        pytest.param('{"id": "1", "text": "a", "category": 3}', "wrong_type", id="category"),
+        pytest.param('{"id": [1], "text": "a"}', "bad_id", id="id_list"),
+        pytest.param('{"id": "' + "9" * 201 + '", "text": "a"}', "bad_id", id="id_long"),
+        pytest.param('["a"]', "wrong_type", id="a_list"),
+        pytest.param('"a"', "wrong_type", id="a_string"),
+        pytest.param('{"text": "a", "x": NaN}', "not_a_number", id="nan"),
+        pytest.param('{"text": "a", "x": -Infinity}', "not_a_number", id="infinity"),
+        pytest.param('{"text": "a", "text": "b"}', "duplicate_key", id="twice"),
+        pytest.param('{"text": "a", "x": ' + "9" * 5000 + "}", "bad_number", id="huge_int"),
+        pytest.param('{"text": ' + "[" * 100_000 + "]" * 100_000 + "}", "too_deep", id="deep"),
+        pytest.param('{"text": "a"} {"text": "b"}', "not_json", id="two_on_a_line"),
+        pytest.param('{"text": "' + "a" * (MAX_TEXT_CHARACTERS + 1) + '"}', "too_long", id="long"),
+        pytest.param('{"text": "' + "a" * 4_100_000 + '"}', "too_long", id="line_too_long"),
+        pytest.param("\x00", "not_json", id="nul"),
+    ],
+)
+def test_a_broken_line_stands_alone(read, line, reason):
+    """It says where and why in French, and the lines around it are read."""
+    _, entries = read("a.jsonl", f"{WHOLE}\n\n{line}\n{WHOLE}\n")
+
+    assert [type(entry) for entry in entries] == [Record, BrokenRecord, Record]
+    assert entries[1].reason == reason
+    assert entries[1].locator == "line 3"
+    assert entries[1].detail.endswith(".")
+    assert len(entries[1].raw) <= 4000
+    assert "\x00" not in entries[1].raw
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        pytest.param('{"id": 1 "text": "a"}', "not_json", id="comma"),
+        pytest.param('{"text": "a", "x": NaN}', "not_a_number", id="nan"),
+        pytest.param('{"text": "a", "text": "}]"}', "duplicate_key", id="twice"),
+        pytest.param('{"text": "a", "x": ' + "9" * 5000 + "}", "bad_number", id="huge_int"),
+        pytest.param("[" * 100_000 + "]" * 100_000, "too_deep", id="deep"),
+        pytest.param("oui", "not_json", id="word"),
+        pytest.param("12", "wrong_type", id="number"),
+        pytest.param('{"id": "1"}', "no_text", id="no_text"),
+    ],
+)
+@pytest.mark.parametrize("wrap", ['{{"n": 1, "contributions": [{}]}}', "[{}]"], ids=["object", "list"])
+def test_a_broken_entry_of_a_json_list_stands_alone(read, wrap, entry, reason):
+    """Its brackets say where it ends; the entries around it are read."""
+    _, entries = read("a.json", wrap.format(f"{WHOLE},\n{entry},\n{WHOLE}"))
+
+    assert [type(entry) for entry in entries] == [Record, BrokenRecord, Record]
+    assert entries[1].reason == reason
+    assert entries[1].locator.endswith("[1], line 2")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'{{"contributions": [{WHOLE}, {{"id": "c", "te',
+        f'[{WHOLE}, {{"id": "c", "text": "a',
+        f"[{WHOLE}",
+        f"[{WHOLE},",
+        f'{{"contributions": [{WHOLE}]',
+    ],
+)
+def test_a_json_file_that_ends_too_early(read, content):
+    """What is whole comes out, then one truncated entry."""
+    _, entries = read("a.json", content)
+
+    assert [type(entry) for entry in entries] == [Record, BrokenRecord]
+    assert entries[1].reason == "truncated"
+
+
+@pytest.mark.parametrize("content", ["[]", '{"contributions": []}', " \n"])
+def test_json_without_entries(read, content):
+    """An empty list is a whole file with nothing in it."""
+    assert read("a.json", content)[1] == []
+
+
+@pytest.mark.parametrize("content", ["[] x", "12", '{"a": 1}', f"[{WHOLE}] [", "{1: 2}", "x"])
+def test_json_that_is_something_else(read, content):
+    """It is one broken record that says so."""
+    assert isinstance(read("a.json", content)[1][-1], BrokenRecord)
+
+
+def test_fields_of_the_original_format(read):
+    """Parts, category, id and the moment in the metadata are taken; an address is not."""
+    entry = {
+        "id": 17,
+        "category": "culture",
+        "constat_factuel": "La chapelle prend l'eau.",
+        "idees_ameliorations": "Réparer le toit.",
+        "source": "mockup",
+        "metadata": {"submitted_at": "2026-01-19T23:30:00Z", "ip": "192.0.2.1"},
+        "title": "La chapelle",
+        "email": "x@example.org",
+        "body": "**Constat factuel:**\nautre",
+    }
+
+    _, (record,) = read("Mes réponses.json", json.dumps({"count": 1, "contributions": [entry]}))
+
+    assert record == Record(
+        "mes-reponses",
+        "17",
+        "La chapelle prend l'eau.",
+        "Réparer le toit.",
+        "culture",
+        date(2026, 1, 20),
+        "contributions[0], line 1",
+        {"source": "mockup", "title": "La chapelle", "submitted_at": "2026-01-19T23:30:00Z"},
+    )
+
+
+def test_a_body_with_the_forms_headings_is_split(read):
+    """Where only the body is given, its bold headings separate the two parts."""
+    body = "**Constat factuel:**\nIl pleut.\n\n**Vos idées d'améliorations:**\nUn abri."
+
+    _, (record,) = read("a.json", json.dumps([{"id": "1", "body": body}]))
+
+    assert (record.constat_factuel, record.idees_ameliorations) == ("Il pleut.", "Un abri.")
+
+
+@pytest.mark.parametrize(
+    ("written", "note"),
+    [("1970-01-01", "avant 1990"), ("bientôt", "illisible"), (12, "illisible")],
+)
+def test_a_date_that_says_nothing_is_left_out_with_a_note(read, written, note):
+    """The text is kept; the day is not invented."""
+    _, (record,) = read("a.jsonl", json.dumps({"text": "a", "submitted_at": written}) + "\n")
+
+    assert record.submitted_on is None
+    assert note in record.metadata["date_note"]
+
+
+def test_what_cannot_be_stored_is_replaced_and_counted(read):
+    """NUL, control characters and lone surrogates become U+FFFD; the text is NFC."""
+    line = '{"id": "a\\u0000", "text": "un\\u0000 banc\\ud800\\u001b cafe\\u0301"}\n'
+
+    _, (record,) = read("a.jsonl", line)
+
+    assert record.constat_factuel == "un\ufffd banc\ufffd\ufffd café"
+    assert record.external_id == "a\ufffd"
+    assert record.metadata == {"replaced": 3}
+
+
+CSV_HEADING = (
+    '"Numéro de série";"Heure de soumission";"Adresse IP";category;"Constat factuel";'
+    "\"Vos idées d'améliorations\"\n"
+)
+CSV_ROW = '1;"lun, 12/01/2026 - 09:00";192.0.2.9;economie;"La criée, le matin";"Ouvrir\nplus ""tôt"""\n'
+
+
+@pytest.mark.parametrize(
+    "titles",
+    ["", "Consultation 2026\n", "sep=;\n", '"Réponses";;;\n;;;category;constat_factuel;idees\n'],
+    ids=["none", "title", "sep", "group_rows"],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("delimiter", [";", ",", "\t"], ids=["semicolon", "comma", "tab"])
+def test_framaforms_export(read, titles, end, delimiter):
+    """Heading found below titles, any delimiter, quoted line ends kept, address left out."""
+    content = titles + CSV_HEADING + CSV_ROW
+    content = content.replace("La criée, le matin", "La criée le matin")
+    content = content.replace("lun, 12", "lun 12").replace(";", delimiter).replace("\n", end)
+
+    _, (record,) = read("export.csv", content)
+
+    assert record.external_id == "1"
+    assert record.submitted_on == date(2026, 1, 12)
+    assert record.declared_category == "economie"
+    assert record.constat_factuel == "La criée le matin"
+    assert record.idees_ameliorations == f'Ouvrir{end}plus "tôt"'
+    assert "192.0.2.9" not in str(record)
+
+
+def test_csv_rows_that_are_wrong_stand_alone(read):
+    """A quote never closed, too many columns, no text: named by line, the others are read."""
+    content = "id;text;category\n" + (
+        '1;"jamais fermé;x\n2;bon;culture\n3;a;b;c\n4;;culture\n;;\n5;un 3" de haut;culture\n6;fin;\n'
+    )
+
+    _, entries = read("a.csv", content)
+
+    assert [entry.reason if isinstance(entry, BrokenRecord) else entry.external_id
+            for entry in entries][-4:] == ["wrong_columns", "no_text", "5", "6"]
+
+
+def test_csv_with_one_open_quote(read):
+    """A quote that nobody closes costs its own row, not the rest of the file."""
+    content = 'id;text;category\n1;bon;\n2;"jamais fermé;x\n' + "3;bon;culture\n" * 50
+
+    _, entries = read("a.csv", content)
+
+    assert [type(entry) for entry in entries] == [Record, BrokenRecord] + [Record] * 50
+    assert entries[1].locator == "line 3"
+
+
+@pytest.mark.parametrize("tail", ['2;"coupé ici', "2", '2;"coupé\nici'])
+def test_csv_cut_off(read, tail):
+    """A last row that is not whole is truncated."""
+    _, entries = read("a.csv", f"id;text;category\n1;bon;culture\n{tail}")
+
+    assert isinstance(entries[0], Record)
+    assert entries[1].reason == "truncated"
+
+
+def test_csv_last_row_without_line_end_is_whole(read):
+    """With all its columns it needs no line end."""
+    _, entries = read("a.csv", "id;text;category\n1;bon;culture")
+
+    assert [entry.external_id for entry in entries] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "form"),
+    [
+        ("a.jsonl", "", "jsonl"),
+        ("a.txt", f"{WHOLE}\n{WHOLE}\n", "jsonl"),
+        ("a.json", f"{WHOLE}\n{WHOLE}\n", "jsonl"),
+        ("a.json", "[]", "json"),
+        ("a.txt", f"[{WHOLE}]", "json"),
+        ("a.csv", "id,text\n1,a\n", "csv"),
+        ("a.txt", "id\ttext\n1\ta\n", "csv"),
+        ("a.txt", "Voici un message, une date et un texte\n", None),
+        ("a.csv", "nom;prix\nbanc;3\n", None),
+        ("a.pdf", "%PDF-1.7", None),
+        ("README.md", "# Contributions\n\nThe form asks for a category.\n", None),
+    ],
+)
+def test_detect(tmp_path, name, head, form):
+    """Extension and beginning name the form; prose, tables of something else and images do not."""
+    source = detect(tmp_path / name, head)
+
+    assert (source.form if source else None) == form

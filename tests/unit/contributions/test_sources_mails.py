@@ -1,0 +1,324 @@
+"""The two mails of the form, as sent and as people change them by hand."""
+
+from datetime import date
+from textwrap import dedent
+
+import pytest
+
+from include.contributions.model import BrokenRecord, Record
+from include.contributions.sources.encodings import fingerprint
+from include.contributions.sources.mails import MailSource
+from include.ports import SourceFile
+
+FORM_A = dedent("""\
+    Submitted on Mardi, décembre 30, 2025 - 13:53
+    Soumis par un utilisateur anonyme : 0.0.0.0
+    Submitted values are:
+
+    category: economie
+    Constat factuel: La criée ferme trop tôt.
+    Les pêcheurs attendent sur le quai.
+
+    Vos idées d'améliorations: Ouvrir jusqu'à 18 h.
+    """)
+FORM_B = dedent("""\
+    Informations sur la soumission
+
+    Formulaire : [Audierne 2026](https://framaforms.example/audierne)
+    Soumis par Anonyme (non vérifié)
+    dim, 21/12/2025 - 08:08
+    192.0.2.7
+
+    category
+
+    logement
+
+    # Constat factuel
+
+    La rue du port est défoncée.
+
+    # Vos idées d'améliorations
+
+    Refaire l'enrobé avant l'été.
+    """)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a mail that is given as text, or as bytes."""
+
+    def _read(content, name="courriel.txt"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        seen = fingerprint(path)
+        assert MailSource().recognises(path, seen.head)
+        file = SourceFile(
+            path, name, seen.sha256, seen.size_bytes, "framaforms_mail", seen.encoding
+        )
+        return list(MailSource().records(file))
+
+    return _read
+
+
+def test_form_a_as_sent(read):
+    """Every field is where the form put it; the sender's address is nowhere."""
+    (record,) = read(FORM_A)
+
+    assert record == Record(
+        "courriel",
+        None,
+        "La criée ferme trop tôt.\nLes pêcheurs attendent sur le quai.",
+        "Ouvrir jusqu'à 18 h.",
+        "economie",
+        date(2025, 12, 30),
+        "line 1",
+        {"submitted_at": "Mardi, décembre 30, 2025 - 13:53"},
+    )
+
+
+def test_form_b_as_sent(read):
+    """Every field is where the form put it; the sender's address is nowhere."""
+    (record,) = read(FORM_B)
+
+    assert record == Record(
+        "courriel",
+        None,
+        "La rue du port est défoncée.",
+        "Refaire l'enrobé avant l'été.",
+        "logement",
+        date(2025, 12, 21),
+        "line 1",
+        {"submitted_at": "dim, 21/12/2025 - 08:08"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "category", "struck"),
+    [
+        pytest.param("~logement~ economie", "economie", "logement", id="one_tilde"),
+        pytest.param("~~logement~~ economie", "economie", "logement", id="two_tildes"),
+        pytest.param("economie ~logement~", "economie", "logement", id="struck_after"),
+        pytest.param("<del>logement</del> economie", "economie", "logement", id="del"),
+        pytest.param("~logement~", None, "logement", id="nothing_left"),
+        pytest.param("**Économie**", "Économie", None, id="bold"),
+        pytest.param("logement, jeunesse", "logement, jeunesse", None, id="two"),
+        pytest.param("", None, None, id="empty"),
+        pytest.param("voirie", "voirie", None, id="none_of_the_seven"),
+    ],
+)
+@pytest.mark.parametrize("form", [FORM_A, FORM_B], ids=["a", "b"])
+def test_category_edited_by_hand(read, form, written, category, struck):
+    """Struck text is the old value; what remains is the category, as written."""
+    edited = form.replace("category: economie", f"category: {written}")
+    edited = edited.replace("\nlogement\n", f"\n{written}\n")
+
+    (record,) = read(edited)
+
+    assert record.declared_category == category
+    assert record.metadata.get("category_struck") == struck
+    assert record.constat_factuel.startswith(("La criée", "La rue"))
+
+
+@pytest.mark.parametrize("form", [FORM_A, FORM_B], ids=["a", "b"])
+@pytest.mark.parametrize(
+    "trap",
+    [
+        pytest.param("category: culture", id="the_label_itself"),
+        pytest.param("Ma category: jeunesse, je crois.", id="mid_sentence"),
+        pytest.param("category\n\nculture", id="label_alone"),
+        pytest.param("Constat factuel: il pleut.", id="constat_again"),
+        pytest.param("Soumis le 3 mars 2024", id="looks_like_an_opening"),
+        pytest.param("Submitted on lundi, mars 3, 2025 - 10:00", id="is_an_opening_line"),
+        pytest.param("Mon Constat factuel: il pleut. Vos idées d'améliorations: rien", id="inside"),
+    ],
+)
+@pytest.mark.parametrize("place", ["constat", "idees"])
+def test_words_of_the_body_never_become_fields(read, form, trap, place):
+    """A line of the citizen's text that looks like the form stays the citizen's text."""
+    anchor = "trop tôt." if form == FORM_A else "défoncée."
+    if place == "idees":
+        anchor = "18 h." if form == FORM_A else "l'été."
+
+    (record,) = read(form.replace(anchor, f"{anchor}\n{trap}\nMerci."))
+
+    assert record.declared_category == ("economie" if form == FORM_A else "logement")
+    text = record.constat_factuel if place == "constat" else record.idees_ameliorations
+    assert trap.splitlines()[-1] in text
+    assert "Merci." in text
+    assert trap.splitlines()[-1] not in (
+        record.idees_ameliorations if place == "constat" else record.constat_factuel
+    )
+
+
+@pytest.mark.parametrize("line", ["category: economie\n", "category\n\nlogement\n"])
+def test_no_category_in_the_form_is_none_even_when_the_body_names_one(read, line):
+    """What the form did not ask, a word of the body does not answer."""
+    form = FORM_A if "economie" in line else FORM_B
+    anchor = "trop tôt." if form == FORM_A else "défoncée."
+    edited = form.replace(line, "").replace(anchor, f"{anchor}\ncategory: culture\n")
+
+    (record,) = read(edited)
+
+    assert record.declared_category is None
+    assert "category: culture" in record.constat_factuel
+
+
+def test_a_citizens_label_does_not_end_a_text_under_headings(read):
+    """Form B sets its labels as headings, so a plain line with the same words is the citizen's."""
+    line = "Vos idées d'améliorations: je les attends encore."
+
+    (record,) = read(FORM_B.replace("défoncée.", f"défoncée.\n{line}"))
+
+    assert record.constat_factuel.endswith(line)
+    assert record.idees_ameliorations == "Refaire l'enrobé avant l'été."
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda text: text.replace("\n", "\r\n"), id="crlf"),
+        pytest.param(lambda text: "".join(f"> {t}\n" for t in text.splitlines()), id="quoted"),
+        pytest.param(lambda text: "".join(f">> {t}\n" for t in text.splitlines()), id="quoted_twice"),
+        pytest.param(lambda text: text.replace("'", "&#039;").replace("é", "&eacute;"), id="entities"),
+        pytest.param(lambda text: text.replace("'", "’"), id="typographic"),
+        pytest.param(lambda text: "Bonjour,\nà traiter.\n\n" + text + "\n-- \n", id="greeting"),
+        pytest.param(lambda text: text.rstrip("\n"), id="no_last_line_end"),
+        pytest.param(lambda text: text.encode("cp1252"), id="cp1252"),
+        pytest.param(lambda text: text.encode("utf-16"), id="utf16"),
+        pytest.param(
+            lambda text: (
+                text + "\nThe results of this submission may be viewed at:\nhttps://f.example/1\n"
+            ),
+            id="footer",
+        ),
+        pytest.param(
+            lambda text: text.replace("category", "**Catégorie**").replace(
+                "Constat factuel", "**Constat factuel**"
+            ),
+            id="bold_labels",
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", [FORM_A, FORM_B], ids=["a", "b"])
+def test_ways_of_a_mail_program_change_nothing(read, form, change):
+    """Line ends, quoting, entities, encodings, greetings and footers leave the same entry."""
+    (expected,) = read(form)
+
+    (record,) = read(change(form))
+
+    straight = {ord("’"): "'"}
+    assert record.constat_factuel.translate(straight) == expected.constat_factuel
+    assert record.idees_ameliorations.translate(straight) == expected.idees_ameliorations
+    assert record.declared_category == expected.declared_category
+    assert record.submitted_on == expected.submitted_on
+
+
+def test_many_in_one_file(read):
+    """Forms may be mixed; the next mail's header and rules between them belong to nobody."""
+    between = "\n-----\nDe : mairie@example.org\nObjet : nouvelle réponse\n\n"
+    undated = FORM_A.replace("Mardi, décembre 30, 2025 - 13:53", "hier")
+
+    records = read(between.join([FORM_A, FORM_B, undated, FORM_B]))
+
+    assert [record.declared_category for record in records] == [
+        "economie",
+        "logement",
+        "economie",
+        "logement",
+    ]
+    assert [record.idees_ameliorations for record in records] == [
+        "Ouvrir jusqu'à 18 h.",
+        "Refaire l'enrobé avant l'été.",
+    ] * 2
+    assert [record.locator for record in records] == ["line 1", "line 15", "line 39", "line 53"]
+    assert records[2].submitted_on is None
+    assert "hier" in records[2].metadata["date_note"]
+    assert "example.org" not in str(records)
+
+
+def test_a_sentence_before_the_next_mail_is_no_opening(read):
+    """A last line that reads like an opening is not confirmed by the next mail's lines."""
+    last = "Soumis le 12 mars 2024 au conseil"
+
+    records = read(f"{FORM_A.rstrip()}\n{last}\n\n{FORM_A}")
+
+    assert [record.submitted_on for record in records] == [date(2025, 12, 30)] * 2
+    assert records[0].idees_ameliorations.endswith(last)
+
+
+def test_fields_copied_without_their_opening(read):
+    """Somebody kept only the fields: they are read, one submission per set of labels."""
+    fields = FORM_A.split("\n\n", 1)[1]
+
+    records = read(f"{fields}\n{fields}")
+
+    assert [record.constat_factuel.split("\n")[0] for record in records] == [
+        "La criée ferme trop tôt."
+    ] * 2
+
+
+def test_only_ideas(read):
+    """A submission without an observation is still a contribution."""
+    start, _, rest = FORM_A.partition("Constat factuel")
+
+    (record,) = read(start + rest[rest.index("Vos idées") :])
+
+    assert record.constat_factuel == ""
+    assert record.idees_ameliorations == "Ouvrir jusqu'à 18 h."
+
+
+def test_no_text_is_broken_and_the_others_go_on(read):
+    """An empty submission is named with its line; its neighbours are read."""
+    empty = FORM_A.split("Constat factuel")[0] + "Constat factuel:\nVos idées d'améliorations:\n"
+
+    entries = read(f"{FORM_A}\n{empty}\n{FORM_B}")
+
+    assert [type(entry) for entry in entries] == [Record, BrokenRecord, Record]
+    assert entries[1].reason == "no_text"
+    assert entries[1].locator == "line 11"
+
+
+def test_a_mail_cut_off_before_its_text(read):
+    """What ends in its header is truncated, and its raw holds no address."""
+    cut = FORM_A[: FORM_A.index("economie")]
+
+    entries = read(f"{FORM_B}\n{cut}")
+
+    assert [type(entry) for entry in entries] == [Record, BrokenRecord]
+    assert entries[1].reason == "truncated"
+    assert "0.0.0.0" not in entries[1].raw
+
+
+def test_a_mail_cut_off_inside_its_first_text_is_marked(read):
+    """It could be whole, so it is a record; loading lets a young file wait."""
+    (record,) = read(FORM_A[: FORM_A.index(" sur le quai")])
+
+    assert record.metadata["incomplete"] is True
+
+
+@pytest.mark.parametrize("subtype", ["plain", "html"])
+def test_eml(read, subtype):
+    """A saved mail is decoded by its own headers; its date serves when the form gives none."""
+    body = FORM_A.replace("Mardi, décembre 30, 2025 - 13:53", "?")
+    if subtype == "html":
+        body = "<p>" + body.replace("\n", "<br>\n") + "</p>"
+    head = (
+        "From: x@example.org\r\nDate: Tue, 30 Dec 2025 23:30:00 +0000\r\nMIME-Version: 1.0\r\n"
+        f"Content-Type: text/{subtype}; charset=iso-8859-1\r\n"
+        "Content-Transfer-Encoding: 8bit\r\n\r\n"
+    )
+
+    (record,) = read(head.encode() + body.encode("iso-8859-1"), name="message.eml")
+
+    assert record.constat_factuel.startswith("La criée ferme trop tôt.")
+    assert record.idees_ameliorations == "Ouvrir jusqu'à 18 h."
+    assert record.declared_category == "economie"
+
+
+def test_long_runs_of_marks_cost_no_time(read):
+    """Patterns stay linear on lines that were made to hurt them."""
+    evil = "\n".join(mark * 50_000 for mark in ("#", "*", " ", "-", ">", "~", "_*", "# "))
+
+    (record,) = read(FORM_A.rstrip() + "\n" + evil + "\nfin\n")
+
+    assert record.reason == "too_long"
