@@ -148,7 +148,8 @@ def _entry(raw: Mapping[str, Any], klass: str) -> Entry:
     words = raw["words"]
     if not all(isinstance(word, str) and word for word in words):
         raise ValueError(f"{raw['id']}: every word is text; quote those that YAML reads otherwise")
-    return Entry(raw["id"], str(klass), tuple(words), float(raw.get("weight", 1)))
+    weight = float(raw.get("weight", 1))
+    return Entry(raw["id"], str(klass), tuple(words), weight, derived=raw.get("derived", False))
 
 
 def _rule(raw: Mapping[str, Any]) -> Rule:

@@ -23,7 +23,9 @@ HEALTH_URL = "http://127.0.0.1:8080/api/v2/monitor/health"
 """Used where ``PARTICIPATION_HEALTH_URL`` names no other address."""
 
 MAX_AGE_S = 30.0
-"""Six missed heartbeats of 5 s; ``PARTICIPATION_HEALTH_MAX_AGE_S`` overrides it."""
+"""Airflow beats every 5 s and stores the beat before: 11 s is good health, 30 s is not.
+
+``PARTICIPATION_HEALTH_MAX_AGE_S`` overrides it."""
 
 ANSWER_TIMEOUT_S = 5.0
 """Below the timeout of the healthcheck itself, so that the reason is printed before the kill."""

@@ -24,7 +24,6 @@ from rich.table import Table
 
 from airflow_client import FINAL_STATES, AirflowClient, AirflowError, Run
 from include.contributions.model import STATES
-from participation.hooks.ledger import ledger_dsn
 from participation.ledger import connect
 from participation.ledger.summary import of_inbox
 from state_folder import StateFolder
@@ -83,7 +82,7 @@ class Display:
         self.lines: list[Line] = []
         self._log = supervisor_log
         self._offset = supervisor_log.stat().st_size if supervisor_log.exists() else 0
-        self._said = ""
+        self._said = (0, -1)
         self._live = Live(console=self.console, refresh_per_second=4, transient=True)
 
     def showing(self) -> AbstractContextManager[Any]:
@@ -100,9 +99,11 @@ class Display:
             self.say(sentence)
         if self.console.is_terminal:
             self._live.update(self._table())
-        elif self.lines and self._said != (now := self.lines[-1].describe()):
-            self._said = now
-            self.say(now)
+        elif self.lines:
+            now = (len(self.lines), self.lines[-1].done())
+            if now != self._said:
+                self._said = now
+                self.say(self.lines[-1].describe())
 
     def _news(self) -> list[str]:
         if not self._log.exists():
@@ -115,8 +116,10 @@ class Display:
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)
-        for name, side in (("DAG", "left"), ("runs", "right"), ("s", "right"), ("steps", "left")):
-            table.add_column(name, justify=side)  # type: ignore[arg-type] - literals in a tuple
+        table.add_column("DAG")
+        table.add_column("runs", justify="right")
+        table.add_column("s", justify="right")
+        table.add_column("steps")
         for line in self.lines:
             total = max(line.expected, len(line.runs))
             took = line.took_s if line.took_s is not None else time.monotonic() - line.began
@@ -159,7 +162,7 @@ class MainJob:
         self.display.say("waiting for Airflow")
         until = time.monotonic() + START_LIMIT_S
         broken_since: dict[str, float] = {}
-        missing = set(NEEDED_DAGS)
+        missing = NEEDED_DAGS
         while missing:
             self._pause(until, f"Airflow is not ready after {START_LIMIT_S} s")
             health = self.client.health()
@@ -214,7 +217,7 @@ class MainJob:
 
     def days(self) -> list[date]:
         """Days of the inbox's contributions."""
-        with connect(ledger_dsn()) as connection:
+        with connect(os.environ["LEDGER_DSN"]) as connection:
             found = of_inbox(connection, str(self.inbox))
         return [date.fromisoformat(day) for day in found["days"]]
 
@@ -224,7 +227,7 @@ class MainJob:
         Raises:
             JobFailedError: A record is lost: the six states do not add up to what was loaded.
         """
-        with connect(ledger_dsn()) as connection:
+        with connect(os.environ["LEDGER_DSN"]) as connection:
             found = of_inbox(connection, str(self.inbox))
             report = connection.execute(
                 "SELECT html_path FROM report ORDER BY received_on = %s DESC, written_at DESC",

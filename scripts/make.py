@@ -5,14 +5,21 @@ that fits (3.11 to 3.13), builds ``.venv`` from the lock and goes on inside. A s
 environment's stamp and costs nothing; an install that was cut off left no stamp and is done again.
 """
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST, NEWEST = (3, 11), (3, 13)
@@ -38,7 +45,7 @@ ARGS='...' is passed on to test, test-services, bench and chaos.
 PYTHON=python3.12 names the interpreter to start from."""
 
 
-def main(verb):
+def main(verb: str) -> int:
     """Do what a target says; the exit code."""
     if verb not in VERBS:
         print(HELP)
@@ -46,45 +53,51 @@ def main(verb):
     return VERBS[verb]()
 
 
-def run():
+def run() -> int:
     """Start everything on the samples or on DATA."""
     inbox = Path(os.environ.get("DATA") or SAMPLES).expanduser()
     inbox = Path(os.path.abspath(str(ROOT / inbox)))  # noqa: PTH100 - a link stays a link
     reason = unusable(inbox)
     if reason:
         return complain(reason)
+    become_supervisor(whole_environment(), inbox)
+
+
+def become_supervisor(python: str, inbox: Path) -> NoReturn:
+    """Let the supervisor take our place, so that signals reach it and its exit code is ours."""
     environ = dict(os.environ, PARTICIPATION_INBOX=str(inbox), PYTHONPATH=python_path())
-    python = whole_environment()
     os.chdir(str(ROOT))
-    script = str(ROOT / "scripts" / "supervisor.py")
     sys.stdout.flush()
-    os.execve(python, [python, script], environ)
+    script = str(ROOT / "scripts" / "supervisor.py")
+    os.execve(python, [python, script], environ)  # noqa: S606 - no shell is wanted
 
 
-def unusable(inbox):
+def unusable(inbox: Path) -> str | None:
     """Why a folder cannot be loaded, or None; said before anything is started."""
     if not inbox.exists():
-        return "DATA={0} does not exist: give the folder that holds the contributions".format(inbox)
+        return f"DATA={inbox} does not exist: give the folder that holds the contributions"
     if not inbox.is_dir():
-        return "DATA={0} is not a folder: give the folder that holds the contributions".format(inbox)
+        return f"DATA={inbox} is not a folder: give the folder that holds the contributions"
     try:
         holds_files = any(files for _, _, files in os.walk(str(inbox)))
     except OSError:
         holds_files = False
     if not holds_files or not os.access(str(inbox), os.R_OK | os.X_OK):
-        return "DATA={0} holds no file that can be read".format(inbox)
+        return f"DATA={inbox} holds no file that can be read"
     return None
 
 
-def judge():
+def judge() -> int:
     """Judge the lines of a file in this process."""
     given, wanted = os.environ.get("IN"), os.environ.get("OUT")
     if not given or not wanted:
-        return complain("say what to judge and where to write: make judge IN=texts.jsonl OUT=out.jsonl")
+        return complain(
+            "say what to judge and where to write: make judge IN=texts.jsonl OUT=out.jsonl"
+        )
     return in_environment("-m", "include.contributions.judging", given, wanted)
 
 
-def test():
+def test() -> int:
     """Domain first, in an environment without Airflow; then everything."""
     arguments = extra_arguments()
     if not arguments:
@@ -94,12 +107,12 @@ def test():
     return in_environment("-m", "pytest", "-m", "not services", *arguments)
 
 
-def test_services():
+def test_services() -> int:
     """What needs tools of the system."""
     return in_environment("-m", "pytest", "-m", "services", *extra_arguments())
 
 
-def lint():
+def lint() -> int:
     """Every check that reads code; all of them, even when one fails."""
     python = whole_environment()
     typed = ["include", "plugins/participation", "scripts"]
@@ -112,26 +125,26 @@ def lint():
     return max([call(python, *check) for check in checks])
 
 
-def docs():
+def docs() -> int:
     """Write the pages that the code writes."""
     return in_environment("scripts/dag_docs.py")
 
 
-def bench():
+def bench() -> int:
     """Measure."""
     return in_environment("bench/run.py", *extra_arguments())
 
 
-def chaos():
+def chaos() -> int:
     """Kill and count."""
     return in_environment("bench/chaos.py", *extra_arguments())
 
 
-def clean():
+def clean() -> int:
     """Remove what the other verbs made, never a source."""
     state = ROOT / (os.environ.get("STATE") or "state")
     if not stopped(state):
-        return complain("a supervisor runs in {0}: stop it first (Ctrl-C)".format(state))
+        return complain(f"a supervisor runs in {state}: stop it first (Ctrl-C)")
     moved = state / "postgres" / "moved-to"
     if moved.exists():
         elsewhere = Path(moved.read_text().strip())
@@ -146,7 +159,7 @@ def clean():
     return 0
 
 
-def stopped(state):
+def stopped(state: Path) -> bool:
     """Say whether nobody holds the state folder."""
     try:
         with open(str(state / "run" / "supervisor.lock")) as file:  # noqa: PTH123 - old syntax
@@ -158,7 +171,7 @@ def stopped(state):
     return True
 
 
-VERBS = {
+VERBS: dict[str, Callable[[], int]] = {
     "run": run,
     "judge": judge,
     "test": test,
@@ -174,16 +187,16 @@ VERBS = {
 # Environments
 
 
-def in_environment(*arguments):
+def in_environment(*arguments: str) -> int:
     """Run Python with arguments in the whole environment."""
     return call(whole_environment(), *arguments)
 
 
-def call(python, *arguments):
+def call(python: str, *arguments: str) -> int:
     """Run Python in the project's folder; Ctrl-C goes to it, and its exit code is ours."""
     environ = dict(os.environ, PYTHONPATH=python_path())
     sys.stdout.flush()
-    process = subprocess.Popen([python] + list(arguments), cwd=str(ROOT), env=environ)
+    process = subprocess.Popen([python, *list(arguments)], cwd=str(ROOT), env=environ)
     while True:
         try:
             return process.wait()
@@ -191,35 +204,33 @@ def call(python, *arguments):
             continue
 
 
-def python_path():
+def python_path() -> str:
     """Our roots of imports, and none of the caller's."""
     return os.pathsep.join((str(ROOT), str(ROOT / "plugins")))
 
 
-def extra_arguments():
+def extra_arguments() -> list[str]:
     """What ARGS holds, split as a shell would."""
-    import shlex
-
     return shlex.split(os.environ.get("ARGS") or "")
 
 
-def whole_environment():
+def whole_environment() -> str:
     """Python of the environment that holds everything."""
     return ready(WHOLE, LOCK, "about 200 MB to download, 0.8 GB on disk, one to four minutes")
 
 
-def domain_environment():
+def domain_environment() -> str:
     """Python of the environment that does not contain Airflow."""
     return ready(DOMAIN, DOMAIN_LOCK, "about 20 MB to download, 0.1 GB on disk, seconds")
 
 
-def ready(folder, lock, cost):
+def ready(folder: Path, lock: Path, cost: str) -> str:
     """Bring an environment to its lock; the path of its Python."""
     stamp = folder / ".stamp"
     with only_one(lock):
         if not stamped(folder, lock):
             check_disk()
-            print("Preparing {0} ({1}) ...".format(folder.name, cost), flush=True)
+            print(f"Preparing {folder.name} ({cost}) ...", flush=True)
             if stamp.exists():
                 stamp.unlink()
             install(folder, lock)
@@ -227,7 +238,7 @@ def ready(folder, lock, cost):
     return str(folder / "bin" / "python")
 
 
-def stamped(folder, lock):
+def stamped(folder: Path, lock: Path) -> bool:
     """Say whether an environment was built from this very lock and its Python is still there."""
     stamp = folder / ".stamp"
     return (
@@ -237,21 +248,21 @@ def stamped(folder, lock):
     )
 
 
-def fingerprint(lock):
+def fingerprint(lock: Path) -> str:
     """Changes with the lock and with where the environment lies: its scripts hold the path."""
     content = lock.read_bytes() + b"\0" + os.fsencode(str(ROOT))
     return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager
-def only_one(lock):
+def only_one(lock: Path) -> Iterator[None]:
     """One install at a time: two calls at once wait for each other."""
     with open(str(lock), "rb") as file:  # noqa: PTH123 - old syntax
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def install(folder, lock):
+def install(folder: Path, lock: Path) -> None:
     """Install with uv where it is present, else with venv and pip."""
     uv = find_uv()
     python = folder / "bin" / "python"
@@ -264,14 +275,14 @@ def install(folder, lock):
     if quiet([str(python), "-m", "pip", "--version"]) is None:
         step([str(python), "-m", "ensurepip", "--default-pip"])
     options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--quiet"]
-    step([str(python), "-m", "pip", "install"] + options + ["-r", str(lock)])
+    step([str(python), "-m", "pip", "install", *options, "-r", str(lock)])
 
 
-def create(folder, uv):
+def create(folder: Path, uv: str | None) -> None:
     """Create an empty environment with a Python that fits; uv can fetch one."""
     python = find_python()
     if uv:
-        wanted = python or ">={0},<{1}".format(dotted(OLDEST), dotted((3, NEWEST[1] + 1)))
+        wanted = python or f">={dotted(OLDEST)},<{dotted((3, NEWEST[1] + 1))}"
         step([uv, "venv", "--quiet", "--python", wanted, str(folder)])
         return
     if python is None:
@@ -283,13 +294,13 @@ def create(folder, uv):
         )
     if quiet([python, "-c", "import ensurepip, venv"]) is None:
         stop(
-            "{0} lacks the venv module: install it (Debian, Ubuntu: apt install python3-venv) or"
-            " install uv.".format(python)
+            f"{python} lacks the venv module: install it (Debian, Ubuntu: apt install python3-venv) or"
+            " install uv."
         )
     step([python, "-m", "venv", str(folder)])
 
 
-def find_uv():
+def find_uv() -> str | None:
     """Path of uv, or None."""
     home = Path.home()
     usual = [home / ".local" / "bin" / "uv", home / ".cargo" / "bin" / "uv"]
@@ -297,63 +308,63 @@ def find_uv():
     return found or next((str(path) for path in usual if os.access(str(path), os.X_OK)), None)
 
 
-def find_python():
+def find_python() -> str | None:
     """Path of a Python that fits: the one that runs this, else the newest on the path, else None."""
-    names = ["python{0}".format(dotted((3, minor))) for minor in range(NEWEST[1], OLDEST[1] - 1, -1)]
+    names = [f"python{dotted((3, minor))}" for minor in range(NEWEST[1], OLDEST[1] - 1, -1)]
     candidates = [sys.executable] + [shutil.which(name) for name in [*names, "python3"]]
     return next((python for python in candidates if python and python_fits(python)), None)
 
 
-def python_fits(python):
+def python_fits(python: str) -> bool:
     """Say whether an interpreter runs and has a version we support."""
     answer = quiet([python, "-c", "import sys; print(*sys.version_info[:2])"])
     return answer is not None and OLDEST <= tuple(map(int, answer.split())) <= NEWEST
 
 
-def dotted(version):
+def dotted(version: Sequence[int]) -> str:
     """3.11 from (3, 11)."""
     return ".".join(str(part) for part in version)
 
 
-def check_disk():
+def check_disk() -> None:
     """Stop before an install that cannot end well."""
     free_gb = shutil.disk_usage(str(ROOT)).free / 1e9
     if free_gb < NEEDED_GB:
         stop(
-            "{0:.1f} GB are free here and {1} GB are needed: make room, or clone elsewhere.".format(
-                free_gb, NEEDED_GB
-            )
+            f"{free_gb:.1f} GB are free here and {NEEDED_GB} GB are needed: make room, or clone elsewhere."
         )
 
 
-def quiet(command):
+def quiet(command: list[str]) -> str | None:
     """Output of a command, or None when it fails."""
     try:
-        answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        answer = subprocess.run(
+            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
     except OSError:
         return None
     return answer.stdout.decode() if answer.returncode == 0 else None
 
 
-def step(command):
+def step(command: list[str]) -> None:
     """Run a command that must succeed."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     code = subprocess.call(command, env=environ)
     if code:
         stop(
-            "{0} failed (exit code {1}): see above, then call make again; it goes on from there.".format(
+            "{} failed (exit code {}): see above, then call make again; it goes on from there.".format(
                 " ".join(command[:4]), code
             )
         )
 
 
-def complain(sentence):
+def complain(sentence: str) -> int:
     """Say what is wrong; the exit code for it."""
     sys.stderr.write(sentence + "\n")
     return 2
 
 
-def stop(sentence):
+def stop(sentence: str) -> NoReturn:
     """Say what is wrong and end."""
     sys.exit(complain(sentence))
 

@@ -81,8 +81,7 @@ class Account:
     """The system account that runs postgres in root's place."""
 
     name: str
-    uid: int
-    gid: int
+    ids: tuple[int, int]
 
 
 class EmbeddedPostgres:
@@ -260,19 +259,9 @@ class EmbeddedPostgres:
             return False
         return answer.returncode == 0
 
-    def _as_account(self, command: list[str | Path]) -> subprocess.CompletedProcess[str]:
-        user = {"user": self.account.uid, "group": self.account.gid} if self.account else {}
-        groups = {"extra_groups": []} if self.account else {}
-        return subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd="/",
-            env=_environment(),
-            **user,
-            **groups,
-        )
+    def _as_account(self, command: list[str | Path]) -> processes.Answer:
+        user = processes.as_user(self.account.ids) if self.account else {}
+        return processes.answer(command, env=_environment(), **user)
 
     def _create(self) -> None:
         """Run initdb beside the final place: a data folder that exists is a whole one."""
@@ -304,7 +293,7 @@ class EmbeddedPostgres:
     def _give(self, *paths: Path) -> None:
         if self.account is not None:
             for path in paths:
-                os.chown(path, self.account.uid, self.account.gid)
+                os.chown(path, *self.account.ids)
 
     def _preferred_port(self) -> int:
         """The port of last time, if it is still free: addresses people noted stay right."""
@@ -323,7 +312,6 @@ class EmbeddedPostgres:
         }
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        account = (self.account.uid, self.account.gid) if self.account else None
         # SIGINT is a fast shutdown: what the kernel sends when the supervisor was killed.
         return processes.spawn(
             command,
@@ -331,7 +319,7 @@ class EmbeddedPostgres:
             env=_environment(),
             death_signal=signal.SIGINT,
             cwd="/",
-            account=account,
+            account=self.account.ids if self.account else None,
         )
 
     def _make_socket_folder(self) -> Path:
@@ -417,12 +405,12 @@ def running(folder: Path, **settings: str) -> Iterator[EmbeddedPostgres]:
         server.stop()
 
 
-def create_database(admin_dsn: str, name: str, owner: str, template: str = "template1") -> None:
+def create_database(admin_dsn: str, name: str, template: str = "template1") -> None:
     """Create a database as a copy of another that nobody is connected to."""
     with psycopg.connect(admin_dsn, autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(owner), sql.Identifier(template)
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template)
             )
         )
 
@@ -465,7 +453,7 @@ def _account() -> Account:
     for name in ACCOUNTS:
         with suppress(KeyError):
             entry = pwd.getpwnam(name)
-            return Account(name, entry.pw_uid, entry.pw_gid)
+            return Account(name, (entry.pw_uid, entry.pw_gid))
     raise PostgresError(
         f"root may not run PostgreSQL and none of the accounts {', '.join(ACCOUNTS)} exists:"
         " run make as an ordinary user, or create the account participation"
@@ -474,14 +462,7 @@ def _account() -> Account:
 
 def _can_enter(folder: Path, account: Account) -> bool:
     """Try it in the account's name: permissions, ACLs and mount options all have their say."""
-    probe = subprocess.run(
-        ["test", "-x", folder],
-        check=False,
-        cwd="/",
-        user=account.uid,
-        group=account.gid,
-        extra_groups=[],
-    )
+    probe = processes.answer(["test", "-x", folder], **processes.as_user(account.ids))
     return probe.returncode == 0
 
 

@@ -95,9 +95,7 @@ def spawn(
         account: User and group id to become; None stays who we are.
     """
     parent = os.getpid()
-    user: dict[str, Any] = {}
-    if account is not None:
-        user = {"user": account[0], "group": account[1], "extra_groups": []}
+    user = as_user(account) if account else {}
     with _opened_log(log) as output:
         return subprocess.Popen(
             command,
@@ -110,6 +108,23 @@ def spawn(
             preexec_fn=lambda: die_with_parent(death_signal, parent),  # noqa: PLW1509 - main thread only, prctl needs the child
             **user,
         )
+
+
+Answer = subprocess.CompletedProcess[str]
+
+
+def as_user(account: tuple[int, int]) -> dict[str, Any]:
+    """Arguments that start a process as another user, with none of our groups."""
+    return {"user": account[0], "group": account[1], "extra_groups": []}
+
+
+def answer(command: Sequence[str | Path], **options: Any) -> Answer:
+    """Run a command to its end, away from our folder, and keep what it says.
+
+    Raises:
+        OSError: It cannot be started at all.
+    """
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", **options)
 
 
 def _opened_log(log: Path) -> Any:

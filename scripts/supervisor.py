@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -103,9 +103,7 @@ def airflow_components(ports: Ports) -> list[Component]:
     ui = ui_address(ports)
     log_server = "airflow.utils.serve_logs.log_server:get_app"
     return [
-        Component(
-            "api-server", ("airflow", "api-server"), url=f"{ui}/api/v2/monitor/health"
-        ),
+        Component("api-server", ("airflow", "api-server"), url=f"{ui}/api/v2/monitor/health"),
         Component("dag-processor", ("airflow", "dag-processor"), job_type="DagProcessorJob"),
         # Airflow's own log server would listen on every interface: ours is the next but one.
         Component(
@@ -211,14 +209,14 @@ class Supervisor:
         self.say("stopping")
         if self.main_job and self.main_job.poll() is None:
             self.main_job.terminate()
-        running = [c.process for c in self.components if c.process and c.process.poll() is None]
-        ended_last = {c.process.pid for c in self.components if c.process and c.url}
-        workers = [psutil.Process(p.pid) for p in running if p.pid not in ended_last]
+        tasks = self._living(lambda component: component.name == "scheduler")
+        processes.send(tasks, signal.SIGTERM)
+        processes.end(self._living(lambda component: component.waits_for_ui), 1)
         # Tasks report to the api-server: it stays until they are done or their grace is over.
-        processes.end(workers, STOP_GRACE_S)
+        processes.end(tasks, STOP_GRACE_S)
         postgres = self.postgres.pid
         kept = {postgres, *(p.pid for p in processes.descendants(postgres))} if postgres else set()
-        processes.end([p for p in processes.descendants() if p.pid not in kept], 2)
+        processes.end([p for p in processes.descendants() if p.pid not in kept], 1)
         self.postgres.stop()
         processes.end(processes.descendants(), 0)
         self.state.note("processes", {"identities": []})
@@ -368,6 +366,10 @@ class Supervisor:
             processes.end([*processes.descendants(orphan.pid), orphan], 0)
         processes.reap(roots)
 
+    def _living(self, wanted: Callable[[Component], bool]) -> list[psutil.Process]:
+        handles = [c.process for c in self.components if c.process and wanted(c)]
+        return [process for handle in handles for process in _alive(handle.pid)]
+
     def _root_pids(self) -> set[int]:
         handles = [c.process for c in self.components] + [self.main_job]
         return {handle.pid for handle in handles if handle} | {self.postgres.pid or 0}
@@ -422,6 +424,7 @@ class Supervisor:
         """In our own process group: it shares the terminal, and gets its Ctrl-C."""
         env = self.env | {
             "STATE": str(self.state.folder),
+            "LEDGER_DSN": self.postgres.ledger_dsn,
             "ONESHOT": "1" if self.oneshot else "",
             "PYTHONPATH": os.pathsep.join((self.env["PYTHONPATH"], str(ROOT / "scripts"))),
         }

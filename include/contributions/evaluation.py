@@ -17,6 +17,14 @@ EMPTY_REASONING_PENALTY = 0.2
 CONFIDENCE_RANGE_PENALTY = 0.1
 NO_ASPECT_PENALTY = 0.1
 
+_SCORED_FIELDS = {
+    "decision",
+    "is_valid",
+    "violations",
+    "encouraged_aspects",
+    "reasoning",
+    "confidence",
+}
 _QUOTED = re.compile(r"«[^»]*»|“[^”]*”|\"[^\"]*\"")
 _ERROR_TEXT = re.compile(
     r"""
@@ -53,7 +61,7 @@ def evaluate(
         rubric_version: The rubric under which this evaluation counts.
         notes: Warnings of earlier steps that must reach the reader.
     """
-    form = output_format(validation.model_dump(mode="json"))
+    form = output_format(validation.model_dump(mode="json", include=_SCORED_FIELDS))
     return Evaluation(
         confidence=min(validation.confidence, classification.confidence),
         completeness=completeness(contribution),

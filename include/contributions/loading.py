@@ -248,7 +248,7 @@ def _is_cut_off(entry: Record | BrokenRecord) -> bool:
 
 def _name(path: Path) -> str:
     """Write a path as any store can hold it; bytes that are no text stay visible."""
-    return os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
+    return os.fsencode(os.path.normpath(path.absolute())).decode("utf-8", "backslashreplace")
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -5,7 +5,7 @@ quarters. A *rule* is a list of patterns over words and classes. Both have an id
 name what fired. A pattern is written as words, one after the other:
 
 =============  ===========================================================================
-``port``       this word in any inflection (its stem; words of up to four letters as they are)
+``trottoir``   this word in any inflection, by its stem; short words and stems by their endings
 ``=port``      exactly this spelling, accents aside
 ``pollu*``     every word that begins so
 ``{insulte}``  any word of this class
@@ -29,7 +29,12 @@ from include.contributions.normalisation import CACHE_SIZE, Form, Reading, Token
 from include.errors import ConfigurationError
 
 SHORT_WORD = 4
-"""Words up to this length are compared as written (or with a plural s or x): stems of short words collide."""
+"""Words up to this length are compared as written or with an ending: stems of short words collide."""
+
+SHORT_STEM = 5
+"""So do short stems: *pourri* and *pourrait* share one. They count only where an entry says so."""
+
+ENDINGS = ("", "s", "x", "e", "es")
 
 DEFAULT_GAP = 3
 
@@ -45,12 +50,15 @@ class Entry:
         klass: The class its words belong to.
         phrases: Written as in a pattern.
         weight: How much one word says, where that matters.
+        derived: True when relatives with a short common stem count too (*ouvrir*, *ouverture*): right
+            for signs of good will, too loose for what may be held against a text.
     """
 
     id: str
     klass: str
     phrases: tuple[str, ...]
     weight: float = 1.0
+    derived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +122,20 @@ class _Index:
     stems: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     prefixes: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, word: str, label: str) -> None:
+    def add(self, word: str, label: str, *, derived: bool = False) -> None:
         """Let every spelling that ``word`` stands for carry ``label``."""
         folded = fold(word.strip("=*"))
         if word.endswith("*"):
             self.prefixes[folded].add(label)
         elif word.startswith("="):
             self.exact[folded].add(label)
-        elif len(folded) <= SHORT_WORD:
-            for ending in ("", "s", "x"):
-                self.exact[folded + ending].add(label)
         else:
-            self.exact[folded].add(label)
-            for stem in _stems(folded, word.lower()):
-                self.stems[stem].add(label)
+            for ending in ENDINGS:
+                self.exact[folded + ending].add(label)
+            if len(folded) > SHORT_WORD:
+                for stem in _stems(folded, word.lower()):
+                    if derived or len(stem) >= SHORT_STEM:
+                        self.stems[stem].add(label)
 
     def labels(self, form: Form) -> frozenset[str]:
         """Every label of a word form."""
@@ -170,7 +178,7 @@ class Matcher:
         self._index = _Index()
         self._masks = masks
         self._classes = {entry.klass for entry in entries}
-        self._single: dict[str, list[Entry]] = defaultdict(list)
+        self._single: dict[str, Entry] = {}
         self._phrases: dict[str, list[tuple[Pattern, Entry]]] = defaultdict(list)
         self._patterns: dict[str, list[tuple[Pattern, Rule]]] = defaultdict(list)
         for entry in entries:
@@ -232,8 +240,8 @@ class Matcher:
         words = phrase.replace("'", " ").replace("-", " ").split()
         if len(words) == 1 and not phrase.startswith("{") and "|" not in phrase:
             marker = f"#{entry.id}"
-            self._index.add(words[0], marker)
-            self._single[marker].append(entry)
+            self._index.add(words[0], marker, derived=entry.derived)
+            self._single[marker] = entry
             return
         pattern = self._compile(phrase, entry.id)
         for label in pattern[0].labels:
@@ -265,7 +273,7 @@ class Matcher:
 
     def _labels_and_entries(self, form: Form) -> tuple[frozenset[str], tuple[Entry, ...]]:
         found = self._index.labels(form)
-        entries = [entry for label in sorted(found) for entry in self._single.get(label, ())]
+        entries = [self._single[label] for label in sorted(found) if label in self._single]
         classes = {f"{{{entry.klass}}}" for entry in entries}
         plain = {label for label in found if not label.startswith("#")}
         return frozenset(plain | classes), tuple(entries)

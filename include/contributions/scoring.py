@@ -403,9 +403,8 @@ def _grouped(rows: Iterable[tuple[Iterable[str], bool]]) -> dict[str, Score]:
 
 def _mistake(row: _Row) -> Mistake:
     got = row.validation.decision.value if row.validation else "failed"
-    return Mistake(
-        row.sample.sample_id, row.sample.kind, got, tuple(sorted(row.sample.expected_decisions))
-    )
+    expected = tuple(sorted(decision.value for decision in row.sample.expected_decisions))
+    return Mistake(row.sample.sample_id, row.sample.kind, got, expected)
 
 
 def _missed(

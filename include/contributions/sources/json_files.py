@@ -133,7 +133,9 @@ class _Document:
         if self.text[self.position : self.position + 1] not in {"{", "["}:
             match = _SCALAR_END.search(self.text, self.position)
             self.position = match.start() if match else len(self.text)
-            return
+            if self.position < len(self.text):
+                return
+            raise CutOffError(bad.reason, bad.detail)
         depth = 0
         for token in _BRACKET.finditer(self.text, self.position):
             depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
@@ -155,7 +157,7 @@ class _Document:
         self.position += 1
 
     def _rest(self, reason: str, detail: str) -> BrokenRecord:
-        locator = f"line {self._line_number()}"
+        locator = f"rest, line {self._line_number()}"
         return broken(locator, reason, detail, self.text[self.position :].strip(JSON_BLANKS))
 
     def _line_number(self) -> int:

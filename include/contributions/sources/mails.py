@@ -15,7 +15,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from enum import IntEnum
 from html.parser import HTMLParser
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 from include.contributions.model import BrokenRecord, Record
@@ -54,7 +54,7 @@ _FOOTER = re.compile(
     r"les résultats de (?:cette|votre) soumission peuvent être)",
     re.IGNORECASE,
 )
-_SEPARATOR = re.compile(r"\s*(?:[-_=*~]{2,}.{0,60}[-_=*~]{2,}|[-_=*~]{3,}|--)\s*")
+_SEPARATOR = re.compile(r"\s*(?:[-_=*~]{2,}|-{3,}[^-]{0,60}-{3,})\s*")
 _MAIL_HEADER = re.compile(
     r"(?:from|to|cc|date|sent|subject|reply-to|de|à|objet|envoyé|répondre à)\s*:\s*\S.*",
     re.IGNORECASE,
@@ -111,8 +111,9 @@ class MailSource:
 
     def recognises(self, path: Path, head: str) -> bool:
         """Say yes when the beginning holds an opening of either form, or the form's own labels."""
-        if path.suffix.lower() == ".eml":
-            return True
+        extension = path.suffix.lower()
+        if extension in {".eml", ".csv", ".tsv"}:
+            return extension == ".eml"
         lines = _unquoted(_plain(head).split("\n"))
         if _openings(lines):
             return True
@@ -144,8 +145,12 @@ def _mail_text(file: SourceFile) -> tuple[str, str | None]:
     if file.path.suffix.lower() != ".eml":
         with open_text(file.path, file.encoding) as stream:
             return stream.read().removeprefix("\ufeff"), None
-    message = message_from_bytes(file.path.read_bytes(), policy=policy.default)
-    return _message_text(message), str(message["date"] or "") or None
+    content = file.path.read_bytes()
+    try:
+        message = message_from_bytes(content, policy=policy.default)
+        return _message_text(message), str(message["date"] or "") or None
+    except Exception:  # noqa: BLE001  the email package raises any kind of error on damaged headers
+        return content.decode("utf-8", "surrogateescape"), None
 
 
 def _message_text(message: EmailMessage) -> str:
@@ -222,22 +227,27 @@ def _openings(lines: Sequence[str]) -> dict[int, str | None]:
     for index, line in enumerate(lines):
         if len(line) > _LONGEST_OPENING:
             continue
-        if (match := _OPENING_A.fullmatch(line)) and _confirmed(lines, index, _CONFIRMING_A):
-            found[index] = match["date"].strip(" *_")
-        elif _OPENING_B.fullmatch(line) and _confirmed(lines, index, _CONFIRMING_B):
+        if match := _OPENING_A.fullmatch(line):
+            date = match["date"].strip(" *_")
+            if _confirmed(lines, index, _CONFIRMING_A, at_end=parse_day(date) is not None):
+                found[index] = date
+        elif _OPENING_B.fullmatch(line) and _confirmed(lines, index, _CONFIRMING_B, at_end=True):
             found[index] = None
     return found
 
 
-def _confirmed(lines: Sequence[str], index: int, pattern: re.Pattern[str]) -> bool:
-    """Say whether an opening's own next lines follow, as they never do in a citizen's sentence."""
+def _confirmed(lines: Sequence[str], index: int, pattern: re.Pattern[str], *, at_end: bool) -> bool:
+    """Say whether an opening's own next lines follow, as they never do in a citizen's sentence.
+
+    ``at_end`` is the answer where the file ends before them.
+    """
     following = list(islice(filter(str.strip, lines[index + 1 : index + 20]), _LOOK_AHEAD))
     for line in following:
         if pattern.match(line):
             return True
         if _OPENING_A.match(line) or _OPENING_B.match(line):
             return False
-    return not following
+    return at_end and not following
 
 
 def _bare_openings(lines: Sequence[str]) -> dict[int, str | None]:
@@ -267,7 +277,7 @@ def _submissions(lines: Sequence[str]) -> list[_Submission]:
     openings = _openings(lines)
     bare = not openings
     starts = sorted(openings or (openings := _bare_openings(lines)))
-    ends = [*starts[1:], len(lines)]
+    ends = [*starts, len(lines)][1:]
     return [
         _read(lines, start, end, openings[start], bare=bare)
         for start, end in zip(starts, ends, strict=True)
@@ -319,10 +329,18 @@ def _heading_follows(lines: Sequence[str], state: _State) -> bool:
 
 def _cut_tail(lines: list[str], *, followed: bool) -> None:
     """Take off what a mail program puts below a text: rules, and the next mail's own header."""
+    _cut_rules(lines)
+    header = list(takewhile(lambda line: _MAIL_HEADER.fullmatch(line.strip()), reversed(lines)))
+    # One such line alone may well be a citizen's ("Date : samedi"); a header has several.
+    if followed and len(header) > 1:
+        del lines[-len(header) :]
+        _cut_rules(lines)
+
+
+def _cut_rules(lines: list[str]) -> None:
     while lines and (
         not lines[-1].strip()
         or (len(lines[-1]) < _LONGEST_OPENING and _SEPARATOR.fullmatch(lines[-1]))
-        or (followed and _MAIL_HEADER.fullmatch(lines[-1].strip()))
     ):
         lines.pop()
 

@@ -104,11 +104,12 @@ def _rows(lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
         first_line, first = taken[0]
         raw = "".join(text for _, text in taken)
         is_last = not raw.endswith("\n")
-        if not _is_odd(raw):
+        is_open = _is_odd(raw)
+        if not is_open and (len(taken) == 1 or _is_one_row(raw)):
             yield _Row(first_line, raw, is_last=is_last)
             continue
-        ended = len(raw) <= MAX_ROW_CHARACTERS
         again.extendleft(reversed(taken[1:]))
+        ended = is_open and len(raw) <= MAX_ROW_CHARACTERS
         yield _Row(first_line, first, is_open=True, is_last=ended)
 
 
@@ -125,6 +126,17 @@ def _balanced(
         size += len(line[1])
         taken.append(line)
     return taken
+
+
+def _is_one_row(raw: str) -> bool:
+    """Say whether quotes open and close where cells do; else one of them belongs to another row."""
+    for delimiter in DELIMITERS:
+        try:
+            next(csv.reader([raw], delimiter=delimiter, strict=True))
+        except csv.Error:
+            continue
+        return True
+    return False
 
 
 def _is_odd(text: str) -> bool:
@@ -151,6 +163,7 @@ def _read(source: str, heading: _Heading, row: _Row) -> Record | BrokenRecord:
     if any(cell.strip() for cell in cells[expected:]):
         detail = f"La ligne compte {len(cells)} colonnes au lieu de {expected} : la corriger."
         return broken(locator, "wrong_columns", detail, row.raw)
+    # Backwards, so that of two columns with one name the first counts.
     values = dict(zip(reversed(heading.names), reversed(_padded(cells, expected)), strict=True))
     return admitted(source, entry_of(values, locator, row.raw))
 

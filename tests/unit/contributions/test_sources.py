@@ -167,7 +167,9 @@ def test_a_broken_line_stands_alone(read, line, reason):
         pytest.param('{"id": "1"}', "no_text", id="no_text"),
     ],
 )
-@pytest.mark.parametrize("wrap", ['{{"n": 1, "contributions": [{}]}}', "[{}]"], ids=["object", "list"])
+@pytest.mark.parametrize(
+    "wrap", ['{{"n": 1, "contributions": [{}]}}', "[{}]"], ids=["object", "list"]
+)
 def test_a_broken_entry_of_a_json_list_stands_alone(read, wrap, entry, reason):
     """Its brackets say where it ends; the entries around it are read."""
     _, entries = read("a.json", wrap.format(f"{WHOLE},\n{entry},\n{WHOLE}"))
@@ -269,9 +271,11 @@ def test_what_cannot_be_stored_is_replaced_and_counted(read):
 
 CSV_HEADING = (
     '"Numéro de série";"Heure de soumission";"Adresse IP";category;"Constat factuel";'
-    "\"Vos idées d'améliorations\"\n"
+    '"Vos idées d\'améliorations"\n'
 )
-CSV_ROW = '1;"lun, 12/01/2026 - 09:00";192.0.2.9;economie;"La criée, le matin";"Ouvrir\nplus ""tôt"""\n'
+CSV_ROW = (
+    '1;"lun, 12/01/2026 - 09:00";192.0.2.9;economie;"La criée, le matin";"Ouvrir\nplus ""tôt"""\n'
+)
 
 
 @pytest.mark.parametrize(
@@ -299,14 +303,16 @@ def test_framaforms_export(read, titles, end, delimiter):
 
 def test_csv_rows_that_are_wrong_stand_alone(read):
     """A quote never closed, too many columns, no text: named by line, the others are read."""
-    content = "id;text;category\n" + (
-        '1;"jamais fermé;x\n2;bon;culture\n3;a;b;c\n4;;culture\n;;\n5;un 3" de haut;culture\n6;fin;\n'
+    content = (
+        'id;text;category\n1;"jamais fermé;x\n2;bon;culture\n3;a;b;c\n4;;culture\n;;\n'
+        '5;un 3" de haut;culture\n6;fin;\n'
     )
 
     _, entries = read("a.csv", content)
 
-    assert [entry.reason if isinstance(entry, BrokenRecord) else entry.external_id
-            for entry in entries][-4:] == ["wrong_columns", "no_text", "5", "6"]
+    assert [
+        entry.reason if isinstance(entry, BrokenRecord) else entry.external_id for entry in entries
+    ] == ["open_quote", "2", "wrong_columns", "no_text", "5", "6"]
 
 
 def test_csv_with_one_open_quote(read):

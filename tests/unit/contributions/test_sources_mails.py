@@ -178,8 +178,12 @@ def test_a_citizens_label_does_not_end_a_text_under_headings(read):
     [
         pytest.param(lambda text: text.replace("\n", "\r\n"), id="crlf"),
         pytest.param(lambda text: "".join(f"> {t}\n" for t in text.splitlines()), id="quoted"),
-        pytest.param(lambda text: "".join(f">> {t}\n" for t in text.splitlines()), id="quoted_twice"),
-        pytest.param(lambda text: text.replace("'", "&#039;").replace("é", "&eacute;"), id="entities"),
+        pytest.param(
+            lambda text: "".join(f">> {t}\n" for t in text.splitlines()), id="quoted_twice"
+        ),
+        pytest.param(
+            lambda text: text.replace("'", "&#039;").replace("é", "&eacute;"), id="entities"
+        ),
         pytest.param(lambda text: text.replace("'", "’"), id="typographic"),
         pytest.param(lambda text: "Bonjour,\nà traiter.\n\n" + text + "\n-- \n", id="greeting"),
         pytest.param(lambda text: text.rstrip("\n"), id="no_last_line_end"),
@@ -230,7 +234,7 @@ def test_many_in_one_file(read):
         "Ouvrir jusqu'à 18 h.",
         "Refaire l'enrobé avant l'été.",
     ] * 2
-    assert [record.locator for record in records] == ["line 1", "line 15", "line 39", "line 53"]
+    assert [record.locator for record in records] == ["line 1", "line 15", "line 38", "line 52"]
     assert records[2].submitted_on is None
     assert "hier" in records[2].metadata["date_note"]
     assert "example.org" not in str(records)
@@ -244,6 +248,24 @@ def test_a_sentence_before_the_next_mail_is_no_opening(read):
 
     assert [record.submitted_on for record in records] == [date(2025, 12, 30)] * 2
     assert records[0].idees_ameliorations.endswith(last)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "Soumis le 12 mars 2024 au conseil",
+        "**Merci beaucoup !**",
+        "Date : samedi prochain",
+        "À : 18 h",
+    ],
+)
+@pytest.mark.parametrize("following", ["", "\n\n" + FORM_B, "\n---\n\n" + FORM_A])
+def test_no_last_line_of_a_citizen_is_taken_for_the_mail_program(read, last, following):
+    """A single line that could be a rule, a header or an opening stays in the text."""
+    records = read(FORM_A.rstrip() + "\n" + last + following)
+
+    assert len(records) == (2 if following else 1)
+    assert records[0].idees_ameliorations == f"Ouvrir jusqu'à 18 h.\n{last}"
 
 
 def test_fields_copied_without_their_opening(read):
@@ -286,7 +308,7 @@ def test_a_mail_cut_off_before_its_text(read):
 
     assert [type(entry) for entry in entries] == [Record, BrokenRecord]
     assert entries[1].reason == "truncated"
-    assert "0.0.0.0" not in entries[1].raw
+    assert "anonyme" not in entries[1].raw
 
 
 def test_a_mail_cut_off_inside_its_first_text_is_marked(read):

@@ -1,0 +1,569 @@
+"""Hold a text against the charter.
+
+Three layers. Strict patterns propose a refusal, unless the words are quoted, reported or negated.
+Anything that might be wrong, and cannot be told by rules, goes to a person with the reason why. What
+is left is accepted only for what it shows: a place or a thing of the commune, and a proposal, an
+observation, a question or an experience, in ordinary French. Seeing nothing bad is not enough.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from include.contributions.model import (
+    Article,
+    Assessment,
+    Decision,
+    Evidence,
+    Validation,
+    Violation,
+)
+from include.contributions.normalisation import CACHE_SIZE, Reading, Token
+from include.contributions.patterns import Findings, RuleHit
+from include.contributions.precision import PrecisionTable
+from include.municipality import Municipality
+
+MAX_EVIDENCE = 8
+NAME_LOOKBACK = 4
+"""A first name this close behind ``rue``, ``école`` or ``place`` names a place."""
+
+SENSITIVE_CLASSES = frozenset({"insulte", "injure", "groupe", "haine"})
+SENSITIVE_LETTERS = 5
+"""Shorter words are contained in, or one letter away from, too many honest ones."""
+
+GLUED_LETTERS = 7
+PROMOTION_WORDS = 2
+NATIONAL_WORDS = 3
+"""This many national words make a text national even where it names the town."""
+
+CONTACT_IN_SPAM = frozenset({"lien", "courriel", "telephone", "prix"})
+
+_CONTACTS = (
+    ("lien", re.compile(r"(?:https?://|www\.)[^\s<>\"]{2,300}", re.IGNORECASE)),
+    ("courriel", re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{2,64}")),
+    (
+        "lien",
+        re.compile(
+            r"\b[\w-]{2,60}\.(?:com|fr|net|org|info|biz|uk|eu|bzh|io|tv|shop|site|xyz|ru)\b",
+            re.IGNORECASE,
+        ),
+    ),
+    ("telephone", re.compile(r"(?<!\d)(?:\+?\d{1,3}[ .-]?)?\d(?:[ .-]?\d){7,11}(?!\d)")),
+    ("telephone", re.compile(r"\b(?:au|à|to|appelez|txt)\s+\d{4,6}\b", re.IGNORECASE)),
+)
+_PRICE = re.compile(r"(?:\d[\d .,]{0,9}\s?(?:€|£|\$|euros?\b|eur\b)|[€£$]\s?\d)", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"</?[a-z!][^<>]{0,200}>|[{\[]\s*[\"'][\w ]{1,40}[\"']\s*:|```|\{\{|\{%|\[/?(?:INST|SYSTEM)\]"
+    r"|<\||(?:^|\n)\s*#{2,}\s*\w|(?:^|\n)\s*(?:system|assistant|user|syst[eè]me|ia|ai)\s*:",
+    re.IGNORECASE,
+)
+_ENCODED = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{24,}={0,2}(?![A-Za-z0-9+/=])")
+
+
+class Doubt(NamedTuple):
+    """Why a person is asked, and on which characters."""
+
+    reason: str
+    rule: str
+    start: int
+    end: int
+
+
+class Subject(NamedTuple):
+    """What a text shows of the commune.
+
+    Attributes:
+        places: Positions of tokens that name a place of the commune.
+        frames: Positions of ``notre commune``, ``la mairie`` and the like.
+        objects: Position of the first mention of each thing one can point at, by its spelling.
+        signs: Rule hits of proposal, observation, question, experience.
+    """
+
+    places: tuple[tuple[str, int, int], ...]
+    frames: tuple[tuple[str, int, int], ...]
+    objects: tuple[tuple[str, int, int], ...]
+    signs: tuple[RuleHit, ...]
+
+
+class Charter:
+    """The articles of one town and the ways to see whether a text respects them."""
+
+    def __init__(
+        self, municipality: Municipality, precision: PrecisionTable, stamp: Mapping[str, str]
+    ) -> None:
+        """Prepare.
+
+        Args:
+            municipality: The town.
+            precision: How often each rule is right.
+            stamp: ``engine`` and ``rubric_version`` of every answer.
+        """
+        self._town = municipality
+        self._limits = municipality.parameters
+        self._precision = precision
+        self._stamp = stamp
+        self._order = {reason: rank for rank, reason in enumerate(municipality.review_reasons)}
+        self._sensitive = frozenset(_sensitive_words(municipality))
+        self._shortened = frozenset(
+            shorter for word in self._sensitive for shorter in _one_less(word)
+        )
+        self._veiled: Callable[[str], bool] = lru_cache(maxsize=CACHE_SIZE)(self._is_veiled)
+
+    def too_long(self, text: str) -> Validation | None:
+        """Send a text that is too long to a person unread; None when it can be read."""
+        if len(text) <= self._limits["max_characters"]:
+            return None
+        doubt = Doubt("texte_trop_long", "forme.longueur", 0, 0)
+        return self._review("", (doubt,), (), Article)
+
+    def validate(self, reading: Reading, findings: Findings) -> Validation:
+        """Hold a text that was read against the charter; no input makes it fail."""
+        text = reading.text
+        subject = self._subject(findings)
+        contacts = [
+            Doubt("publicite_possible", f"forme.{kind}", *match.span())
+            for kind, pattern in _CONTACTS
+            for match in pattern.finditer(text)
+        ]
+        strict, softened = self._strict(reading, findings)
+        strict += self._advertising(reading, findings, contacts, subject)
+        if strict:
+            return self._propose_refusal(text, strict)
+        doubts = [
+            *softened,
+            *contacts,
+            *self._loose(reading, findings),
+            *self._form(reading, contacts),
+            *self._people(reading, findings),
+            *self._elsewhere(reading, findings, subject),
+        ]
+        if doubts:
+            unread = Article if self._is_unreadable(doubts) else ()
+            return self._review(text, doubts, self._aspects(subject), unread)
+        return self._accept_or_ask(reading, subject)
+
+    def _strict(self, reading: Reading, findings: Findings) -> tuple[list[Doubt], list[Doubt]]:
+        """Split the strict hits into plain ones and those that are quoted, reported or negated."""
+        plain: list[Doubt] = []
+        softened: list[Doubt] = []
+        for hit in findings.rules:
+            if hit.rule.layer != "strict":
+                continue
+            if self._is_softened(reading, findings, hit):
+                softened.append(_doubt(reading, hit, "propos_rapportes"))
+            else:
+                plain.append(_doubt(reading, hit, hit.rule.article))
+        return plain, softened
+
+    @staticmethod
+    def _is_softened(reading: Reading, findings: Findings, hit: RuleHit) -> bool:
+        tokens, labels = reading.tokens, findings.labels
+        start, end = tokens[hit.first].start, tokens[hit.last - 1].end
+        if reading.is_quoted(start, end):
+            return True
+        negated = range(max(0, hit.first - 2), min(len(tokens), hit.last))
+        if any("{negation}" in labels[position] for position in negated):
+            return True
+        sentence = tokens[hit.first].sentence
+        return any(
+            "{rapporte}" in labels[position] or "{contre}" in labels[position]
+            for position in _sentence(tokens, hit.first, sentence)
+        )
+
+    def _advertising(
+        self,
+        reading: Reading,
+        findings: Findings,
+        contacts: Sequence[Doubt],
+        subject: Subject,
+    ) -> list[Doubt]:
+        """Advertising: a way to answer, an invitation and what is promised, and nothing of the town."""
+        if not contacts or subject.places or len(subject.objects) > 1:
+            return []
+        words = {hit.entry.klass: set[str]() for hit in findings.entries}
+        for hit in findings.entries:
+            words[hit.entry.klass].add(reading.tokens[hit.first].form.folded)
+        promises = len(words.get("promo", ())) + bool(_PRICE.search(reading.text))
+        if promises < PROMOTION_WORDS or "appel" not in words:
+            return []
+        spam = Article.SPAM.value
+        return [Doubt(spam, "pub.annonce", contact.start, contact.end) for contact in contacts] + [
+            Doubt(spam, hit.entry.id, *_span(reading, hit.first, hit.last))
+            for hit in findings.entries
+            if hit.entry.klass in {"promo", "appel"}
+        ]
+
+    @staticmethod
+    def _loose(reading: Reading, findings: Findings) -> Iterator[Doubt]:
+        for hit in findings.rules:
+            if hit.rule.layer == "loose":
+                yield _doubt(reading, hit, hit.rule.reason)
+
+    def _form(self, reading: Reading, contacts: Sequence[Doubt]) -> Iterator[Doubt]:
+        """Find what is wrong with the writing itself: machine talk, disguise, noise, shouting."""
+        text, tokens = reading.text, reading.tokens
+        for pattern, rule in ((_MARKUP, "forme.balisage"), (_ENCODED, "forme.code")):
+            for match in pattern.finditer(text):
+                if rule == "forme.balisage" or _looks_encoded(match.group(), contacts, match.start()):
+                    yield Doubt("manipulation", rule, *match.span())
+        words = [token for token in tokens if not _inside(token, contacts)]
+        for token in words:
+            if token.form.disguised or (not token.form.known and self._veiled(token.form.folded)):
+                yield Doubt("ecriture_deguisee", "forme.deguisement", token.start, token.end)
+            if token.end - token.start > self._limits["max_word_characters"]:
+                yield Doubt("texte_illisible", "forme.mot-interminable", token.start, token.end)
+        yield from self._noise(text, words)
+
+    def _noise(self, text: str, words: Sequence[Token]) -> Iterator[Doubt]:
+        limits = self._limits
+        count = len(words)
+        if not count:
+            yield Doubt("texte_vide", "forme.vide", 0, 0)
+            return
+        if count < limits["min_words"]:
+            yield Doubt("texte_trop_court", "forme.court", 0, 0)
+        elif _known_share(words) < limits["min_known_share"]:
+            yield Doubt("texte_illisible", "forme.langue", 0, 0)
+        else:
+            yield from self._strange_sentences(words)
+        distinct = len({token.form.folded for token in words})
+        if count >= limits["repetition_words"] and distinct / count < limits["max_repetition"]:
+            yield Doubt("texte_illisible", "forme.repetition", 0, 0)
+        letters = [char for char in text if char.isalpha()]
+        capitals = sum(1 for char in letters if char.isupper())
+        if (
+            len(letters) >= limits["min_capitals"]
+            and capitals / len(letters) > limits["max_capitals_share"]
+        ):
+            yield Doubt("ton_agressif", "forme.capitales", 0, 0)
+
+    def _strange_sentences(self, words: Sequence[Token]) -> Iterator[Doubt]:
+        sentences: dict[int, list[Token]] = {}
+        for token in words:
+            sentences.setdefault(token.sentence, []).append(token)
+        for sentence in sentences.values():
+            if (
+                len(sentence) >= self._limits["sentence_words"]
+                and _known_share(sentence) < self._limits["min_known_share_in_sentence"]
+            ):
+                span = sentence[0].start, sentence[-1].end
+                yield Doubt("texte_illisible", "forme.passage", *span)
+
+    def _is_veiled(self, folded: str) -> bool:
+        """Say whether an unknown word hides a sensitive one: glued, or one letter off."""
+        if len(folded) < SENSITIVE_LETTERS or not folded.isalpha():
+            return False
+        if folded in self._shortened or any(
+            shorter in self._sensitive or shorter in self._shortened for shorter in _one_less(folded)
+        ):
+            return True
+        if len(folded) < GLUED_LETTERS:
+            return False
+        return any(
+            folded[start:end] in self._sensitive
+            for start in range(len(folded) - SENSITIVE_LETTERS + 1)
+            for end in range(start + SENSITIVE_LETTERS, len(folded) + 1)
+        )
+
+    @staticmethod
+    def _people(reading: Reading, findings: Findings) -> Iterator[Doubt]:
+        """Find named persons, and sentences on a group of people that do not say something helpful."""
+        tokens, labels = reading.tokens, findings.labels
+        for position, own in enumerate(labels):
+            if (
+                "{groupe}" in own
+                and not own & {"{cadre_licite}", "{licite}", "{lieu}"}
+                and not any(
+                    "{soutien}" in labels[other] and other != position
+                    for other in _sentence(tokens, position, tokens[position].sentence)
+                )
+            ):
+                span = tokens[position].start, tokens[position].end
+                yield Doubt("mention_de_groupe", "personnes.groupe", *span)
+            if _is_person_name(tokens, labels, position):
+                yield Doubt(
+                    "personne_nommee",
+                    "personnes.nom",
+                    tokens[position].start,
+                    tokens[position + 1].end,
+                )
+
+    @staticmethod
+    def _elsewhere(reading: Reading, findings: Findings, subject: Subject) -> Iterator[Doubt]:
+        """Find other towns and national subjects, where the town itself is not named."""
+        national = [hit for hit in findings.entries if hit.entry.klass == "national"]
+        different = {reading.tokens[hit.first].form.folded for hit in national}
+        allowed = NATIONAL_WORDS if subject.places else int(bool(subject.frames)) + 1
+        if len(different) >= allowed:
+            for hit in national:
+                span = _span(reading, hit.first, hit.last)
+                yield Doubt("sujet_national", hit.entry.id, *span)
+        if subject.places:
+            return
+        for hit in findings.entries:
+            if hit.entry.klass in {"voisine", "autre_ville"} and reading.tokens[hit.first].capital:
+                span = _span(reading, hit.first, hit.last)
+                yield Doubt("autre_commune", hit.entry.id, *span)
+
+    def _subject(self, findings: Findings) -> Subject:
+        kinds: dict[str, list[tuple[str, int, int]]] = {"lieu": [], "cadre": []}
+        objects: dict[str, tuple[str, int, int]] = {}
+        for hit in findings.entries:
+            found = (hit.entry.id, hit.first, hit.last)
+            if hit.entry.klass in kinds:
+                kinds[hit.entry.klass].append(found)
+            elif hit.entry.id in self._town.objects:
+                objects.setdefault(f"{hit.entry.id}:{hit.first}", found)
+        signs = tuple(hit for hit in findings.rules if hit.rule.layer == "sign")
+        return Subject(tuple(kinds["lieu"]), tuple(kinds["cadre"]), tuple(objects.values()), signs)
+
+    def _aspects(self, subject: Subject) -> tuple[str, ...]:
+        kinds = {hit.rule.reason for hit in subject.signs}
+        return tuple(item.text for item in self._town.encouraged if item.sign in kinds)
+
+    def _accept_or_ask(self, reading: Reading, subject: Subject) -> Validation:
+        distinct = {
+            " ".join(token.form.folded for token in reading.tokens[first:last])
+            for _, first, last in subject.objects
+        }
+        if subject.places and distinct:
+            rule = "accept.lieu"
+        elif subject.frames and distinct:
+            rule = "accept.cadre"
+        elif len(distinct) >= self._limits["min_objects_without_place"]:
+            rule = "accept.objets"
+        else:
+            doubt = Doubt("sujet_non_reconnu", "sujet.absent", 0, 0)
+            return self._review(reading.text, (doubt,), self._aspects(subject), ())
+        if not subject.signs:
+            doubt = Doubt("propos_non_reconnu", "propos.absent", 0, 0)
+            return self._review(reading.text, (doubt,), (), ())
+        return self._accept(reading, subject, rule)
+
+    def _accept(self, reading: Reading, subject: Subject, rule: str) -> Validation:
+        found = [*subject.places[:2], *subject.frames[:1], *subject.objects[:3]]
+        about = [Doubt("", name, *_span(reading, first, last)) for name, first, last in found]
+        said = [_doubt(reading, hit, "") for hit in subject.signs[:3]]
+        evidence = self._evidence(reading.text, [*about, *said])
+        aspects = self._aspects(subject)
+        reasoning = (
+            f"Le texte parle de la commune ({self._quotes(reading.text, about)}). "
+            f"On y lit : {', '.join(aspects)} ({self._quotes(reading.text, said)}). "
+            "Aucun mot contraire à la charte n'a été trouvé. "
+            "L'exactitude des faits n'a pas été évaluée."
+        )
+        return Validation(
+            decision=Decision.ACCEPT,
+            is_valid=True,
+            violations=(),
+            encouraged_aspects=aspects,
+            reasoning=reasoning,
+            confidence=self._precision.confidence(rule),
+            assessed={
+                Article.PERSONAL_ATTACK: Assessment.RESPECTED,
+                Article.SPAM: Assessment.RESPECTED,
+                Article.OFF_TOPIC: Assessment.RESPECTED,
+                Article.FALSE_INFORMATION: Assessment.NOT_ASSESSED,
+            },
+            evidence=evidence,
+            engine=self._stamp["engine"],
+            rubric_version=self._stamp["rubric_version"],
+        )
+
+    def _propose_refusal(self, text: str, strict: Sequence[Doubt]) -> Validation:
+        articles = [article for article in Article if any(hit.reason == article for hit in strict)]
+        evidence = self._evidence(text, strict)
+        sentences = []
+        for article in articles:
+            entry = self._town.articles[article]
+            quotes = self._quotes(text, [hit for hit in strict if hit.reason == article])
+            sentences.append(f"Article {entry.number} ({entry.title}) : {quotes}. {entry.violation}")
+        reasoning = (
+            "Un refus est proposé ; une personne décidera. "
+            + " ".join(sentences)
+            + " Le reste du texte n'a pas été évalué."
+        )
+        violated = dict.fromkeys(articles, Assessment.VIOLATED)
+        return Validation(
+            decision=Decision.REFUSAL_PROPOSED,
+            is_valid=False,
+            violations=tuple(
+                Violation(article=article, message=self._town.articles[article].violation)
+                for article in articles
+            ),
+            encouraged_aspects=(),
+            reasoning=reasoning,
+            confidence=min(self._precision.confidence(f"refus.{article}") for article in articles),
+            assessed={article: violated.get(article, Assessment.NOT_ASSESSED) for article in Article},
+            evidence=evidence,
+            engine=self._stamp["engine"],
+            rubric_version=self._stamp["rubric_version"],
+        )
+
+    def _review(
+        self,
+        text: str,
+        doubts: Sequence[Doubt],
+        aspects: tuple[str, ...],
+        not_assessed: Iterable[Article],
+    ) -> Validation:
+        """Ask a person: every reason is told, the most important one first."""
+        reasons = sorted({doubt.reason for doubt in doubts}, key=self._order.__getitem__)
+        sentences = []
+        for reason in reasons:
+            quotes = self._quotes(text, [doubt for doubt in doubts if doubt.reason == reason])
+            told = self._town.review_reasons[reason].text
+            sentences.append(f"{told} ({quotes})" if quotes else told)
+        assessed = self._assess(doubts, frozenset(not_assessed))
+        doubtful = [article for article in Article if assessed[article] is Assessment.DOUBTFUL]
+        unknown = "" if Article.FALSE_INFORMATION in doubtful else (
+            " L'exactitude des faits n'a pas été évaluée."
+        )
+        return Validation(
+            decision=Decision.REVIEW,
+            is_valid=None,
+            violations=tuple(
+                Violation(article=article, message=self._town.articles[article].doubt)
+                for article in doubtful
+            ),
+            encouraged_aspects=aspects,
+            reasoning=f"Une personne doit lire ce texte : {' ; '.join(sentences)}.{unknown}",
+            confidence=self._precision.confidence(f"review.{reasons[0]}"),
+            assessed=assessed,
+            evidence=self._evidence(text, doubts),
+            review_reason=reasons[0],
+            engine=self._stamp["engine"],
+            rubric_version=self._stamp["rubric_version"],
+        )
+
+    def _assess(
+        self, doubts: Sequence[Doubt], not_assessed: frozenset[Article]
+    ) -> dict[Article, Assessment]:
+        """Say what can be said of each article; the town is not judged where nothing of it was seen."""
+        doubtful = {self._town.review_reasons[doubt.reason].article for doubt in doubts}
+        assessed: dict[Article, Assessment] = {}
+        for article in Article:
+            if article in doubtful:
+                assessed[article] = Assessment.DOUBTFUL
+            elif article in not_assessed or article in {
+                Article.OFF_TOPIC,
+                Article.FALSE_INFORMATION,
+            }:
+                assessed[article] = Assessment.NOT_ASSESSED
+            else:
+                assessed[article] = Assessment.RESPECTED
+        return assessed
+
+    @staticmethod
+    def _is_unreadable(doubts: Iterable[Doubt]) -> bool:
+        whole = {"texte_vide", "texte_illisible", "texte_trop_court"}
+        return any(doubt.reason in whole for doubt in doubts)
+
+    def _evidence(self, text: str, doubts: Iterable[Doubt]) -> tuple[Evidence, ...]:
+        """Quote each span once, in the order of the text."""
+        spans = {(hit.start, hit.end, hit.rule): hit for hit in doubts if hit.end > hit.start}
+        chosen = sorted(sorted(spans)[:MAX_EVIDENCE])
+        return tuple(
+            Evidence(
+                rule=rule,
+                article=self._article_of(spans[start, end, rule].reason),
+                start=start,
+                end=end,
+                quote=text[start:end],
+            )
+            for start, end, rule in chosen
+        )
+
+    def _article_of(self, reason: str) -> Article | None:
+        known = self._town.review_reasons.get(reason)
+        if known is not None:
+            return known.article
+        return Article(reason) if reason else None
+
+    def _quotes(self, text: str, doubts: Sequence[Doubt]) -> str:
+        spans = sorted({(hit.start, hit.end) for hit in doubts if hit.end > hit.start})
+        words = dict.fromkeys(f"« {_one_line(text[start:end])} »" for start, end in spans)
+        return ", ".join(list(words)[: int(self._limits["quotes_in_reasoning"])])
+
+
+def _one_line(quote: str) -> str:
+    return " ".join(quote.split())
+
+
+def _span(reading: Reading, first: int, last: int) -> tuple[int, int]:
+    return reading.tokens[first].start, reading.tokens[last - 1].end
+
+
+def _doubt(reading: Reading, hit: RuleHit, reason: str) -> Doubt:
+    return Doubt(reason, hit.rule.id, *_span(reading, hit.first, hit.last))
+
+
+def _sentence(tokens: Sequence[Token], position: int, sentence: int) -> Iterator[int]:
+    """Positions of the tokens of a sentence, outwards from one of them."""
+    left = position
+    while left > 0 and tokens[left - 1].sentence == sentence:
+        left -= 1
+    while left < len(tokens) and tokens[left].sentence == sentence:
+        yield left
+        left += 1
+
+
+def _inside(token: Token, contacts: Sequence[Doubt]) -> bool:
+    return any(contact.start <= token.start < contact.end for contact in contacts)
+
+
+def _looks_encoded(run: str, contacts: Sequence[Doubt], start: int) -> bool:
+    """A long run of letters that mixes cases and digits is no French compound."""
+    if any(contact.start <= start < contact.end for contact in contacts):
+        return False
+    mixed = any(char.isdigit() for char in run) or run != run.capitalize() != run.lower()
+    return mixed and "-" not in run
+
+
+def _known_share(words: Sequence[Token]) -> float:
+    """Share of words that French or the town knows; names and figures do not count."""
+    counted = [token for token in words if not token.capital or token.form.known]
+    if not counted:
+        return 0.0
+    return sum(1 for token in counted if token.form.known) / len(counted)
+
+
+def _is_person_name(
+    tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int
+) -> bool:
+    """``M. Le Gall``, ``Madame Kerloc'h``, ``Jeanne Riou``; not ``rue Jean Jaurès``, ``M. le maire``."""
+    if position + 1 >= len(tokens) or not tokens[position].capital:
+        return False
+    following = tokens[position + 1]
+    places = {"{lieu}", "{voisine}", "{personne}", "{voie}"}
+    if not following.capital or labels[position + 1] & places:
+        return False
+    own = labels[position]
+    if "{civilite}" in own:
+        after = labels[position + 2] if position + 2 < len(labels) else frozenset()
+        return "{personne}" not in after or not following.form.folded.startswith("l")
+    behind = range(max(0, position - NAME_LOOKBACK), position)
+    return (
+        "{prenom}" in own
+        and "{lieu}" not in own
+        and following.start - tokens[position].end == 1
+        and not any("{voie}" in labels[other] for other in behind)
+    )
+
+
+def _sensitive_words(municipality: Municipality) -> Iterator[str]:
+    from include.contributions.normalisation import fold
+
+    for entry in municipality.entries:
+        if entry.klass in SENSITIVE_CLASSES:
+            for phrase in entry.phrases:
+                word = fold(phrase.strip("=*"))
+                if word.isalpha() and len(word) >= SENSITIVE_LETTERS:
+                    yield word
+
+
+def _one_less(word: str) -> Iterator[str]:
+    """Every spelling with one letter missing, the first one kept."""
+    for position in range(1, len(word)):
+        yield word[:position] + word[position + 1 :]

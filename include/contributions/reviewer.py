@@ -1,0 +1,87 @@
+"""The embedded reviewer: rules and data files, no key, no network, no model.
+
+It reads a text once and answers the two questions of the :class:`include.ports.Reviewer` port. The
+same text, rules and data give the same answer in every process and on every machine.
+"""
+
+import hashlib
+import importlib.metadata
+from functools import lru_cache
+from pathlib import Path
+
+from include.contributions import categories
+from include.contributions.charter import Charter
+from include.contributions.model import Classification, Contribution, Validation
+from include.contributions.normalisation import Normaliser, Reading, Vocabulary
+from include.contributions.patterns import Findings, Matcher
+from include.contributions.precision import DEFAULT_TABLE, PrecisionTable, load_precision
+from include.municipality import DATA, DEFAULT_MUNICIPALITY, Municipality, load_municipality
+
+ENGINE = "embedded"
+
+RULES_VERSION = 1
+"""Raised with every change of code that may change an answer; data files speak for themselves."""
+
+LANGUAGE_LIBRARIES = ("snowballstemmer", "pyspellchecker")
+"""Their stems and words are part of the judgement, so their versions are part of the rubric."""
+
+READINGS_KEPT = 4
+"""A text is validated and then classified: it is read once. Few are kept, since texts are large."""
+
+
+class EmbeddedReviewer:
+    """Judges by the charter, the words and the places of one town."""
+
+    engine: str = ENGINE
+
+    def __init__(self, municipality: Municipality, precision: PrecisionTable) -> None:
+        self.rubric_version = rubric_version(municipality, precision)
+        stamp = {"engine": self.engine, "rubric_version": self.rubric_version}
+        own_words = (
+            word.strip("=*?")
+            for entry in municipality.entries
+            for phrase in entry.phrases
+            for word in phrase.replace("'", " ").replace("-", " ").split()
+        )
+        self._precision = precision
+        self._stamp = stamp
+        self._normaliser = Normaliser(Vocabulary(own_words))
+        self._matcher = Matcher(municipality.entries, municipality.rules, municipality.masks)
+        self._charter = Charter(municipality, precision, stamp)
+        self._read = lru_cache(maxsize=READINGS_KEPT)(self._read_text)
+        self._limit = int(municipality.parameters["max_characters"])
+
+    def validate(self, contribution: Contribution) -> Validation:
+        """Hold the text against the charter; a text that is too long goes to a person unread."""
+        text = contribution.text
+        return self._charter.too_long(text) or self._charter.validate(*self._read(text))
+
+    def classify(self, contribution: Contribution) -> Classification:
+        """Name the subject of the text, by its first 8,000 characters."""
+        reading, findings = self._read(contribution.text[: self._limit])
+        return categories.classify(
+            reading, findings, contribution.category, self._precision, self._stamp
+        )
+
+    def _read_text(self, text: str) -> tuple[Reading, Findings]:
+        reading = self._normaliser.read(text)
+        return reading, self._matcher.find(reading)
+
+
+def rubric_version(municipality: Municipality, precision: PrecisionTable) -> str:
+    """Name what an answer depends on besides the text: rules, data, charter, figures, libraries."""
+    libraries = [f"{name} {importlib.metadata.version(name)}" for name in LANGUAGE_LIBRARIES]
+    parts = [str(RULES_VERSION), municipality.fingerprint, precision.fingerprint, *libraries]
+    return f"{ENGINE}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:12]}"
+
+
+@lru_cache(maxsize=4)
+def embedded_reviewer(
+    municipality: str = DEFAULT_MUNICIPALITY, precision_path: Path = DEFAULT_TABLE
+) -> EmbeddedReviewer:
+    """Return the reviewer of a town; built on the first call in a process, then the same one.
+
+    Raises:
+        ConfigurationError: A data file is missing or wrong.
+    """
+    return EmbeddedReviewer(load_municipality(DATA / municipality), load_precision(precision_path))

@@ -1,0 +1,86 @@
+"""What every test may rely on: an Airflow home of its own, and a ledger in a real PostgreSQL.
+
+Nothing outside the standard library and pytest is imported until a test asks for it: the unit tests
+also run in an environment that holds neither Airflow nor a database driver.
+"""
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+AIRFLOW_HOME = tempfile.mkdtemp(prefix="airflow-test-")
+atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
+# Airflow reads its configuration when it is first imported, which collecting a test may do.
+os.environ.update(
+    {
+        "AIRFLOW_HOME": AIRFLOW_HOME,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+    }
+)
+
+TEMPLATE = "participation_template"
+"""A migrated ledger without rows; each module's database is a copy of it."""
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn() -> Iterator[str]:
+    """Address of a server where tests may create databases, as a superuser of it.
+
+    ``PARTICIPATION_TEST_DSN`` names one that runs already; otherwise the embedded PostgreSQL is
+    started in a temporary folder.
+    """
+    if given := os.environ.get("PARTICIPATION_TEST_DSN"):
+        yield given
+        return
+    import postgres  # noqa: PLC0415 - absent where the unit tests run alone
+
+    # Not pytest's own folder: when root runs the tests, another account runs the server.
+    folder = tempfile.mkdtemp(prefix="ledger-test-")
+    Path(folder).chmod(0o711)
+    try:
+        with postgres.running(Path(folder), shared_buffers="64MB") as server:
+            yield server.admin_dsn
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def ledger_template(postgres_dsn: str) -> Iterator[str]:
+    """Name of a migrated ledger that nobody is connected to."""
+    import psycopg  # noqa: PLC0415 - absent where the unit tests run alone
+
+    import postgres  # noqa: PLC0415 - the same
+    from participation.ledger import migrate  # noqa: PLC0415 - the same
+
+    postgres.drop_database(postgres_dsn, TEMPLATE)
+    postgres.create_database(postgres_dsn, TEMPLATE)
+    migrate(psycopg.conninfo.make_conninfo(postgres_dsn, dbname=TEMPLATE))
+    yield TEMPLATE
+    postgres.drop_database(postgres_dsn, TEMPLATE)
+
+
+@pytest.fixture(scope="module")
+def ledger_dsn(
+    postgres_dsn: str, ledger_template: str, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """Address of a ledger of the test module's own: migrated, without rows."""
+    import psycopg  # noqa: PLC0415 - absent where the unit tests run alone
+
+    import postgres  # noqa: PLC0415 - the same
+
+    name = re.sub(r"\W+", "_", f"test_{request.module.__name__}").lower()[-60:]
+    postgres.drop_database(postgres_dsn, name)
+    postgres.create_database(postgres_dsn, name, template=ledger_template)
+    yield psycopg.conninfo.make_conninfo(postgres_dsn, dbname=name)
+    postgres.drop_database(postgres_dsn, name)

@@ -1,0 +1,176 @@
+"""The laws every DAG obeys; no database, no scheduler."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("airflow", reason="DAG tests need Airflow")
+
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+
+from include.errors import (
+    LedgerUnavailableError,
+    PermanentError,
+    ProcessingError,
+    TransientError,
+    UnreadableAnswerError,
+)
+from participation.defaults import DAG_DEFAULTS, DAILY_DEFAULTS, TAGS, ParticipationRetryPolicy
+
+PROJECT = Path(__file__).parents[2]
+DAGS = PROJECT / "dags"
+BAG = DagBag(dag_folder=str(DAGS))
+TASKS = [(dag.dag_id, task.task_id) for dag in BAG.dags.values() for task in dag.tasks]
+
+
+def test_every_dag_file_imports():
+    """A DAG file that fails to import disappears from the UI in silence; here it does not."""
+    assert BAG.import_errors == {}
+    assert set(BAG.dags) >= {
+        "load_contributions",
+        "contribution_router",
+        "contribution_analysis",
+        "daily_chain",
+    }
+
+
+def test_each_file_holds_the_dag_it_is_named_after():
+    """dags/<dag_id>.py: whoever reads an id in the UI knows which file to open."""
+    assert {path.stem for path in DAGS.glob("*.py")} == set(BAG.dags)
+
+
+@pytest.mark.parametrize("dag", BAG.dags.values(), ids=lambda dag: dag.dag_id)
+def test_every_dag_explains_itself(dag):
+    """The page in the UI says what the DAG reads, writes and may be trusted to repeat."""
+    for promise in ("**Reads**", "**Writes**", "again", "**When it"):
+        assert promise in dag.doc_md
+    assert set(dag.tags) <= TAGS
+    assert dag.tags
+    assert dag.owner == "participation"
+    for param in dag.params:
+        assert dag.params.get_param(param).description, param
+
+
+@pytest.mark.parametrize("dag", BAG.dags.values(), ids=lambda dag: dag.dag_id)
+def test_every_dag_has_limits(dag):
+    """A late or never-started run is noticed, a hung task is ended, runs do not pile up."""
+    assert dag.deadline
+    assert dag.max_active_runs <= 8
+    assert dag.catchup is False
+
+
+@pytest.mark.parametrize(("dag_id", "task_id"), TASKS, ids=lambda part: part)
+def test_every_task_explains_itself_and_ends(dag_id, task_id):
+    """The docstring reaches the UI; a time limit and the retry policy are set."""
+    task = BAG.dags[dag_id].get_task(task_id)
+
+    assert task.doc_md
+    assert task.execution_timeout
+    assert isinstance(task.retry_policy, ParticipationRetryPolicy)
+
+
+@pytest.mark.parametrize("dag", BAG.dags.values(), ids=lambda dag: dag.dag_id)
+def test_every_dag_survives_serialization(dag):
+    """What the scheduler reads is what the author wrote."""
+    DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+
+
+def test_the_last_task_of_a_run_balances_the_books():
+    """Law 2: reconcile runs whatever happened before it, and nothing passes it by."""
+    analysis = BAG.dags["contribution_analysis"]
+    assert [task.task_id for task in analysis.leaves] == ["reconcile"]
+    for dag_id in ("contribution_analysis", "daily_chain"):
+        assert BAG.dags[dag_id].get_task("reconcile").trigger_rule.value == "all_done"
+
+
+def test_the_daily_chain_fits_its_ten_minutes():
+    """Step limits add up to less than 540 s, so that the last step still has its turn."""
+    dag = BAG.dags["daily_chain"]
+
+    total = sum((task.execution_timeout for task in dag.tasks), timedelta())
+
+    assert dag.dagrun_timeout == timedelta(seconds=600)
+    assert total < timedelta(seconds=540)
+    assert dag.max_active_runs == 1
+    assert dag.has_on_failure_callback
+
+
+def test_only_two_tasks_emit_contributions():
+    """A watcher's event carries no key, so the loader and the router are the only emitters."""
+    emitters = {
+        (dag.dag_id, task.task_id)
+        for dag in BAG.dags.values()
+        for task in dag.tasks
+        for outlet in task.outlets
+        if outlet.name == "contributions"
+    }
+
+    assert emitters == {("load_contributions", "announce"), ("contribution_router", "announce")}
+
+
+def failed(cause):
+    return ProcessingError("validate", "c-1", 1, cause, failed_at=datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        pytest.param(PermanentError("x"), "FAIL", id="permanent"),
+        pytest.param(failed(PermanentError("x")), "FAIL", id="permanent_inside_a_step"),
+        pytest.param(TransientError("x"), "DEFAULT", id="transient"),
+        pytest.param(failed(LedgerUnavailableError("x")), "DEFAULT", id="ledger_away"),
+        pytest.param(UnreadableAnswerError("x"), "DEFAULT", id="unreadable_answer"),
+        pytest.param(ValueError("x"), "DEFAULT", id="unsorted"),
+    ],
+)
+def test_the_retry_policy_asks_whether_another_attempt_helps(error, action):
+    """Permanent errors stop at once; everything else is tried again."""
+    decision = ParticipationRetryPolicy().evaluate(error, 1, 5)
+
+    assert decision.action.name == action
+
+
+def test_a_provider_that_says_when_to_come_back_is_obeyed():
+    """Retry-After reaches the task's next attempt."""
+    error = TransientError("429")
+    error.retry_after_s = 7
+
+    assert ParticipationRetryPolicy().evaluate(error, 1, 5).retry_delay == timedelta(seconds=7)
+
+
+def test_retries_outlast_a_restart_of_the_control_plane():
+    """At least four tries over ten minutes; inside the daily chain two retries at 20 s."""
+    waits = []
+    wait = DAG_DEFAULTS["retry_delay"]
+    for _ in range(DAG_DEFAULTS["retries"]):
+        waits.append(min(wait, DAG_DEFAULTS["max_retry_delay"]))
+        wait *= DAG_DEFAULTS["retry_exponential_backoff"]
+
+    assert DAG_DEFAULTS["retries"] + 1 >= 4
+    assert sum(waits, timedelta()) >= timedelta(minutes=10)
+    assert (DAILY_DEFAULTS["retries"], DAILY_DEFAULTS["retry_delay"]) == (2, timedelta(seconds=20))
+
+
+def test_airflow_leaves_our_package_alone():
+    """Without this line Airflow would load each module again under its bare file name."""
+    assert (PROJECT / "plugins" / ".airflowignore").read_text().split() == ["/participation/"]
+
+
+def test_the_documentation_is_current():
+    """docs/dags.md is what `make docs` would write now."""
+    checked = subprocess.run(
+        [sys.executable, str(PROJECT / "scripts" / "dag_docs.py"), "--check"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert checked.returncode == 0, (
+        "docs/dags.md is old: run `make docs`\n" + checked.stderr[-2000:]
+    )

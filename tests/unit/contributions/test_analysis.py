@@ -1,0 +1,135 @@
+"""One step over one chunk: what is stored, what is set aside, what is tried again."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from include.contributions.analysis import SAVE_EVERY, SYSTEMATIC, Lease, WaitingItem, judge_chunk
+from include.contributions.model import Contribution
+from include.contributions.processors import contribution_workflow
+from include.contributions.reviewer import embedded_reviewer
+from include.errors import ProcessingError, TransientError
+
+REVIEWER = embedded_reviewer()
+
+
+@dataclass
+class MemoryStore:
+    """The ledger's chunk in memory: hands out what lacks a result, keeps what is saved."""
+
+    contributions: list[Contribution]
+    results: dict[tuple[str, str], str] = field(default_factory=dict)
+    set_aside: dict[str, str] = field(default_factory=dict)
+    saves: int = 0
+
+    def take_lease(self, chunk_id):
+        return Lease(chunk_id, "token", REVIEWER.rubric_version)
+
+    def waiting_items(self, lease, step, needs, limit):
+        waiting = [
+            c
+            for c in self.contributions
+            if (c.contribution_id, step) not in self.results
+            and c.contribution_id not in self.set_aside
+        ]
+        for start in range(0, len(waiting), limit):
+            yield [WaitingItem(c, c.input_hash, {}) for c in waiting[start : start + limit]]
+
+    def save(self, lease, step, answers, failures):
+        self.saves += 1
+        answers = list(answers)
+        self.results |= {(answer.item_id, step): answer.output for answer in answers}
+        self.set_aside |= {failure.item_id: failure.reason for failure in failures}
+        return len(answers)
+
+
+@dataclass
+class Faulty:
+    """The embedded reviewer, but for the texts that make it raise."""
+
+    faults: dict[str, Exception]
+    engine: str = REVIEWER.engine
+    rubric_version: str = REVIEWER.rubric_version
+    asked: list[str] = field(default_factory=list)
+
+    def validate(self, contribution):
+        self.asked.append(contribution.contribution_id)
+        fault = self.faults.get(contribution.contribution_id)
+        if fault:
+            raise fault
+        return REVIEWER.validate(contribution)
+
+    def classify(self, contribution):
+        return REVIEWER.classify(contribution)
+
+
+def store_of(count):
+    return MemoryStore(
+        [
+            Contribution(f"c-{n:04}", f"Le banc numéro {n} du quai d'Audierne est cassé.")
+            for n in range(count)
+        ]
+    )
+
+
+def validating(reviewer):
+    return contribution_workflow(reviewer).steps[0]
+
+
+def test_ids_in_are_ids_out_and_a_second_call_does_nothing():
+    """Every contribution gets one result; what is stored is not judged again."""
+    store, reviewer = store_of(SAVE_EVERY + 1), Faulty({})
+
+    first = judge_chunk(1, validating(reviewer), store)
+    second = judge_chunk(1, validating(reviewer), store)
+
+    assert (first.taken, first.stored, first.set_aside) == (SAVE_EVERY + 1,) * 2 + (0,)
+    assert (second.taken, second.stored) == (0, 0)
+    assert sorted(store.results) == [(c.contribution_id, "validate") for c in store.contributions]
+    assert len(reviewer.asked) == SAVE_EVERY + 1
+    assert store.saves == 2
+
+
+def test_a_text_that_breaks_the_reviewer_is_set_aside_and_the_rest_goes_on():
+    """It is never accepted, and it does not hold up its chunk."""
+    store = store_of(3)
+
+    counts = judge_chunk(1, validating(Faulty({"c-0001": ValueError("odd")})), store)
+
+    assert (counts.stored, counts.set_aside) == (2, 1)
+    assert store.set_aside == {"c-0001": "ValueError"}
+    assert ("c-0001", "validate") not in store.results
+
+
+def test_what_another_attempt_may_mend_is_left_for_it():
+    """A transient error fails the attempt; the batches before it stay."""
+    store = store_of(SAVE_EVERY + 10)
+    fault = {f"c-{SAVE_EVERY + 1:04}": TransientError("away")}
+
+    with pytest.raises(ProcessingError, match="away"):
+        judge_chunk(1, validating(Faulty(fault)), store)
+
+    assert len(store.results) == SAVE_EVERY
+    assert store.set_aside == {}
+
+
+def test_on_the_last_attempt_one_odd_text_does_not_hold_up_its_chunk():
+    """What still cannot be judged then waits for a person, with the reason."""
+    store = store_of(3)
+
+    judge_chunk(1, validating(Faulty({"c-0001": TransientError("away")})), store, last_attempt=True)
+
+    assert store.set_aside == {"c-0001": "TransientError"}
+    assert len(store.results) == 2
+
+
+def test_a_reviewer_that_fails_on_everything_fails_the_step():
+    """A broken step must not quietly set a whole town's texts aside."""
+    store = store_of(SYSTEMATIC + 5)
+    faults = {c.contribution_id: ValueError("broken") for c in store.contributions}
+
+    with pytest.raises(ProcessingError, match="broken"):
+        judge_chunk(1, validating(Faulty(faults)), store)
+
+    assert store.results == {}
+    assert store.set_aside == {}
