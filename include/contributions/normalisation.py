@@ -29,7 +29,9 @@ _HOMOGLYPHS = str.maketrans(
     }
 )
 _LETTERS = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss", "’": "'", "ʼ": "'"})
-_FRENCH_ACCENTS = str.maketrans({**dict(zip("àâäéèêëîïôöùûüçñ", "aaaeeeeiioouuucn", strict=True)), "œ": "oe", "æ": "ae"})
+_LATIN_1_ACCENTS = bytes.maketrans(
+    "àâäáãéèêëîïíôöóõûüùúçñÿ".encode("latin-1"), b"aaaaaeeeeiiioooouuuucny"
+)
 _LEET_I = str.maketrans("0134578@$€!|", "oieastbaseil")
 _LEET_L = str.maketrans("0134578@$€!|", "oleastbaseil")
 _LEET_CHARACTERS = frozenset("0134578@$€!|")
@@ -137,10 +139,11 @@ class Vocabulary:
         return folded in self._words
 
 
-def _fold_many(words: Iterable[str]) -> Iterator[str]:
-    """Fold a dictionary; only the words with accents cost more than a look."""
-    for word in words:
-        yield word if word.isascii() else word.translate(_FRENCH_ACCENTS)
+def _fold_many(words: Iterable[str]) -> list[str]:
+    """Fold a dictionary at once: as bytes, 140,000 words cost a few milliseconds."""
+    joined = "\n".join(words).lower().replace("œ", "oe").replace("æ", "ae")
+    plain = joined.encode("latin-1", "replace").translate(_LATIN_1_ACCENTS)
+    return plain.decode("ascii", "replace").split("\n")
 
 
 class Normaliser:

@@ -34,6 +34,9 @@ SHORT_WORD = 4
 SHORT_STEM = 5
 """So do short stems: *pourri* and *pourrait* share one. They count only where an entry says so."""
 
+STEM_PREFIX = 3
+"""No stem is shorter, so words that differ here share none."""
+
 ENDINGS = ("", "s", "x", "e", "es")
 
 DEFAULT_GAP = 3
@@ -119,8 +122,12 @@ class _Index:
     """From a spelling to the labels that patterns ask for."""
 
     exact: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    waiting: dict[str, list[tuple[str, str, bool]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     stems: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     prefixes: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    stemmed: set[str] = field(default_factory=set)
 
     def add(self, word: str, label: str, *, derived: bool = False) -> None:
         """Let every spelling that ``word`` stands for carry ``label``."""
@@ -133,28 +140,33 @@ class _Index:
             for ending in ENDINGS:
                 self.exact[folded + ending].add(label)
             if len(folded) > SHORT_WORD:
-                for stem in _stems(folded, word.lower()):
-                    if derived or len(stem) >= SHORT_STEM:
-                        self.stems[stem].add(label)
+                self.waiting[folded[:STEM_PREFIX]].append((word.lower(), label, derived))
 
     def labels(self, form: Form) -> frozenset[str]:
         """Every label of a word form."""
         folded = form.folded
         found = set(self.exact.get(folded, ()))
-        if len(folded) > SHORT_WORD and self.stems:
-            for stem in _stems(folded, form.lower):
-                found.update(self.stems.get(stem, ()))
+        if len(folded) > SHORT_WORD:
+            prefix = folded[:STEM_PREFIX]
+            if prefix in self.waiting:
+                self._stem_waiting(prefix)
+            if prefix in self.stemmed:
+                found.update(self.stems.get(fold(_stem(form.lower)), ()))
         if self.prefixes:
             for length in range(2, len(folded) + 1):
                 found.update(self.prefixes.get(folded[:length], ()))
         return frozenset(found)
 
+    def _stem_waiting(self, prefix: str) -> None:
+        """Stem the entries that begin like a word that was met; most are never needed.
 
-@lru_cache(maxsize=CACHE_SIZE)
-def _stems(folded: str, lower: str) -> tuple[str, ...]:
-    """Stems of a word with its accents and without, since citizens write both."""
-    plain = _stem(folded)
-    return (plain,) if folded == lower else (plain, fold(_stem(lower)))
+        With their accents and without, since citizens write both.
+        """
+        for word, label, derived in self.waiting.pop(prefix):
+            for stem in {fold(_stem(word)), _stem(fold(word))}:
+                if derived or len(stem) >= SHORT_STEM:
+                    self.stems[stem].add(label)
+        self.stemmed.add(prefix)
 
 
 class Matcher:
