@@ -168,7 +168,8 @@ def _settings(state: StateFolder, ports: Ports, airflow_dsn: str) -> dict[str, d
         "workers": {
             # With the default a finished task now and then holds its slot five seconds longer.
             "min_heartbeat_interval": "1",
-            # A control plane that restarts must not burn the tries of a task.
+            # A control plane that restarts must neither end a task nor burn its tries.
+            "max_failed_heartbeats": "20",
             "execution_api_retries": "10",
             "execution_api_retry_wait_max": "10",
             "execution_api_timeout": "15",

@@ -14,13 +14,14 @@ from typing import NamedTuple
 from include.contributions.model import (
     Article,
     Assessment,
+    Category,
     Decision,
     Evidence,
     Validation,
     Violation,
 )
-from include.contributions.normalisation import CACHE_SIZE, Reading, Token
-from include.contributions.patterns import Findings, RuleHit
+from include.contributions.normalisation import CACHE_SIZE, Reading, Token, Vocabulary, fold
+from include.contributions.patterns import Findings, Rule, RuleHit
 from include.contributions.precision import PrecisionTable
 from include.municipality import Municipality
 
@@ -37,7 +38,17 @@ PROMOTION_WORDS = 2
 NATIONAL_WORDS = 3
 """This many national words make a text national even where it names the town."""
 
-CONTACT_IN_SPAM = frozenset({"lien", "courriel", "telephone", "prix"})
+LONG_FOR_SPAM = 700
+"""An advertisement is short; a longer text with a link is an argument, and a person reads it."""
+
+_CATEGORIES = frozenset(category.value for category in Category)
+
+_INFINITIVE = Rule("signe.infinitif", "sign", "", "proposition", ())
+_INFINITIVE_ENDINGS = ("er", "ir", "oir", "dre", "tre", "ire")
+_DETERMINERS = frozenset(
+    ("le la les l un une des du d au aux a y en entre ce cet cette ces nos notre deux trois "
+     "plus davantage chaque tous toutes").split()
+)
 
 _CONTACTS = (
     ("lien", re.compile(r"(?:https?://|www\.)[^\s<>\"]{2,300}", re.IGNORECASE)),
@@ -76,13 +87,13 @@ class Subject(NamedTuple):
     Attributes:
         places: Positions of tokens that name a place of the commune.
         frames: Positions of ``notre commune``, ``la mairie`` and the like.
-        objects: Position of the first mention of each thing one can point at, by its spelling.
+        topics: Positions of the words of the seven categories.
         signs: Rule hits of proposal, observation, question, experience.
     """
 
     places: tuple[tuple[str, int, int], ...]
     frames: tuple[tuple[str, int, int], ...]
-    objects: tuple[tuple[str, int, int], ...]
+    topics: tuple[tuple[str, int, int], ...]
     signs: tuple[RuleHit, ...]
 
 
@@ -90,12 +101,17 @@ class Charter:
     """The articles of one town and the ways to see whether a text respects them."""
 
     def __init__(
-        self, municipality: Municipality, precision: PrecisionTable, stamp: Mapping[str, str]
+        self,
+        municipality: Municipality,
+        vocabulary: Vocabulary,
+        precision: PrecisionTable,
+        stamp: Mapping[str, str],
     ) -> None:
         """Prepare.
 
         Args:
             municipality: The town.
+            vocabulary: The words that need no explanation.
             precision: How often each rule is right.
             stamp: ``engine`` and ``rubric_version`` of every answer.
         """
@@ -104,7 +120,12 @@ class Charter:
         self._precision = precision
         self._stamp = stamp
         self._order = {reason: rank for rank, reason in enumerate(municipality.review_reasons)}
-        self._sensitive = frozenset(_sensitive_words(municipality))
+        self._vocabulary = vocabulary
+        words = frozenset(_sensitive_words(municipality))
+        self._sensitive = frozenset(word for word in words if len(word) >= SENSITIVE_LETTERS)
+        self._short_sensitive = sorted(
+            word for word in words if len(word) == SENSITIVE_LETTERS - 1
+        )
         self._shortened = frozenset(
             shorter for word in self._sensitive for shorter in _one_less(word)
         )
@@ -120,7 +141,7 @@ class Charter:
     def validate(self, reading: Reading, findings: Findings) -> Validation:
         """Hold a text that was read against the charter; no input makes it fail."""
         text = reading.text
-        subject = self._subject(findings)
+        subject = self._subject(reading, findings)
         contacts = [
             Doubt("publicite_possible", f"forme.{kind}", *match.span())
             for kind, pattern in _CONTACTS
@@ -141,7 +162,7 @@ class Charter:
         if doubts:
             unread = Article if self._is_unreadable(doubts) else ()
             return self._review(text, doubts, self._aspects(subject), unread)
-        return self._accept_or_ask(reading, subject)
+        return self._accept_or_ask(reading, findings, subject)
 
     def _strict(self, reading: Reading, findings: Findings) -> tuple[list[Doubt], list[Doubt]]:
         """Split the strict hits into plain ones and those that are quoted, reported or negated."""
@@ -179,7 +200,7 @@ class Charter:
         subject: Subject,
     ) -> list[Doubt]:
         """Advertising: a way to answer, an invitation and what is promised, and nothing of the town."""
-        if not contacts or subject.places or len(subject.objects) > 1:
+        if not contacts or subject.places or len(reading.text) > LONG_FOR_SPAM:
             return []
         words = {hit.entry.klass: set[str]() for hit in findings.entries}
         for hit in findings.entries:
@@ -252,7 +273,7 @@ class Charter:
 
     def _is_veiled(self, folded: str) -> bool:
         """Say whether an unknown word hides a sensitive one: glued, or one letter off."""
-        if len(folded) < SENSITIVE_LETTERS or not folded.isalpha():
+        if len(folded) < SENSITIVE_LETTERS - 1 or not folded.isalpha():
             return False
         if folded in self._shortened or any(
             shorter in self._sensitive or shorter in self._shortened for shorter in _one_less(folded)
@@ -264,6 +285,16 @@ class Charter:
             folded[start:end] in self._sensitive
             for start in range(len(folded) - SENSITIVE_LETTERS + 1)
             for end in range(start + SENSITIVE_LETTERS, len(folded) + 1)
+        ) or any(
+            folded.endswith(short) and self._is_made_of_words(folded.removesuffix(short))
+            for short in self._short_sensitive
+        )
+
+    def _is_made_of_words(self, letters: str) -> bool:
+        """Say whether letters are one or two known words written without a space."""
+        return letters in self._vocabulary or any(
+            letters[:end] in self._vocabulary and letters[end:] in self._vocabulary
+            for end in range(2, len(letters) - 1)
         )
 
     @staticmethod
@@ -302,36 +333,53 @@ class Charter:
         if subject.places:
             return
         for hit in findings.entries:
-            if hit.entry.klass in {"voisine", "autre_ville"} and reading.tokens[hit.first].capital:
+            first = reading.tokens[hit.first]
+            named = first.capital or not first.form.folded.isalpha()
+            if hit.entry.klass in {"voisine", "autre_ville"} and named:
                 span = _span(reading, hit.first, hit.last)
                 yield Doubt("autre_commune", hit.entry.id, *span)
 
-    def _subject(self, findings: Findings) -> Subject:
+    @staticmethod
+    def _subject(reading: Reading, findings: Findings) -> Subject:
         kinds: dict[str, list[tuple[str, int, int]]] = {"lieu": [], "cadre": []}
-        objects: dict[str, tuple[str, int, int]] = {}
+        topics: list[tuple[str, int, int]] = []
         for hit in findings.entries:
             found = (hit.entry.id, hit.first, hit.last)
             if hit.entry.klass in kinds:
                 kinds[hit.entry.klass].append(found)
-            elif hit.entry.id in self._town.objects:
-                objects.setdefault(f"{hit.entry.id}:{hit.first}", found)
-        signs = tuple(hit for hit in findings.rules if hit.rule.layer == "sign")
-        return Subject(tuple(kinds["lieu"]), tuple(kinds["cadre"]), tuple(objects.values()), signs)
+            elif hit.entry.klass in _CATEGORIES:
+                topics.append(found)
+        written = (hit for hit in findings.rules if hit.rule.layer == "sign")
+        signs = (*written, *_infinitives(reading.tokens))
+        return Subject(tuple(kinds["lieu"]), tuple(kinds["cadre"]), tuple(topics), signs)
 
     def _aspects(self, subject: Subject) -> tuple[str, ...]:
         kinds = {hit.rule.reason for hit in subject.signs}
         return tuple(item.text for item in self._town.encouraged if item.sign in kinds)
 
-    def _accept_or_ask(self, reading: Reading, subject: Subject) -> Validation:
-        distinct = {
-            " ".join(token.form.folded for token in reading.tokens[first:last])
-            for _, first, last in subject.objects
+    def _shows_the_town(self, reading: Reading, findings: Findings, subject: Subject) -> bool:
+        """Things one can point at in a town, and no street that may be anybody's."""
+        topics = {
+            " ".join(token.form.folded for token in reading.tokens[first:last]): name
+            for name, first, last in subject.topics
         }
-        if subject.places and distinct:
+        shown = any(name in self._town.objects for name in topics.values())
+        unknown_street = any(
+            "{voie}" in own
+            and any(token.capital for token in reading.tokens[place + 1 : place + 1 + NAME_LOOKBACK])
+            for place, own in enumerate(findings.labels)
+        )
+        enough = len(topics) >= self._limits["min_topics_without_place"]
+        return shown and enough and not unknown_street
+
+    def _accept_or_ask(
+        self, reading: Reading, findings: Findings, subject: Subject
+    ) -> Validation:
+        if subject.places and subject.topics:
             rule = "accept.lieu"
-        elif subject.frames and distinct:
+        elif subject.frames and subject.topics:
             rule = "accept.cadre"
-        elif len(distinct) >= self._limits["min_objects_without_place"]:
+        elif self._shows_the_town(reading, findings, subject):
             rule = "accept.objets"
         else:
             doubt = Doubt("sujet_non_reconnu", "sujet.absent", 0, 0)
@@ -342,7 +390,7 @@ class Charter:
         return self._accept(reading, subject, rule)
 
     def _accept(self, reading: Reading, subject: Subject, rule: str) -> Validation:
-        found = [*subject.places[:2], *subject.frames[:1], *subject.objects[:3]]
+        found = [*subject.places[:2], *subject.frames[:1], *subject.topics[:3]]
         about = [Doubt("", name, *_span(reading, first, last)) for name, first, last in found]
         said = [_doubt(reading, hit, "") for hit in subject.signs[:3]]
         evidence = self._evidence(reading.text, [*about, *said])
@@ -487,6 +535,21 @@ class Charter:
         return ", ".join(list(words)[: int(self._limits["quotes_in_reasoning"])])
 
 
+def _infinitives(tokens: Sequence[Token]) -> Iterator[RuleHit]:
+    """Find sentences that begin with an infinitive and its object, as proposals are written."""
+    for position in range(len(tokens) - 1):
+        token, following = tokens[position], tokens[position + 1]
+        opens = position == 0 or tokens[position - 1].sentence != token.sentence
+        if (
+            opens
+            and token.form.known
+            and token.form.folded.endswith(_INFINITIVE_ENDINGS)
+            and following.sentence == token.sentence
+            and following.form.folded in _DETERMINERS
+        ):
+            yield RuleHit(_INFINITIVE, position, position + 1)
+
+
 def _one_line(quote: str) -> str:
     return " ".join(quote.split())
 
@@ -553,13 +616,11 @@ def _is_person_name(
 
 
 def _sensitive_words(municipality: Municipality) -> Iterator[str]:
-    from include.contributions.normalisation import fold
-
     for entry in municipality.entries:
         if entry.klass in SENSITIVE_CLASSES:
             for phrase in entry.phrases:
                 word = fold(phrase.strip("=*"))
-                if word.isalpha() and len(word) >= SENSITIVE_LETTERS:
+                if word.isalpha():
                     yield word
 
 

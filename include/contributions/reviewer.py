@@ -45,9 +45,10 @@ class EmbeddedReviewer:
         )
         self._precision = precision
         self._stamp = stamp
-        self._normaliser = Normaliser(Vocabulary(own_words))
+        vocabulary = Vocabulary(own_words)
+        self._normaliser = Normaliser(vocabulary)
         self._matcher = Matcher(municipality.entries, municipality.rules, municipality.masks)
-        self._charter = Charter(municipality, precision, stamp)
+        self._charter = Charter(municipality, vocabulary, precision, stamp)
         self._read = lru_cache(maxsize=READINGS_KEPT)(self._read_text)
         self._limit = int(municipality.parameters["max_characters"])
 

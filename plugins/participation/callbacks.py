@@ -46,7 +46,7 @@ def reconcile_cut_off(context: Any) -> None:
     settings = Settings()
     attempt = Attempt(run.dag_id, run.run_id, "reconcile_cut_off", -1, 1)
     with session(ledger_dsn()) as connection:
-        metrics.open_metric(connection, attempt, "reconcile_cut_off")
+        metrics.open_metric(connection, settings.municipality, attempt, "reconcile_cut_off")
         lost = metrics.close_lost(connection, run.dag_id, run.run_id, keep=attempt)
         work = LedgerAnalysis(connection, settings.municipality, attempt)
         released = work.release()

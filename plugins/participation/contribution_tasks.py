@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk import task_group
 from airflow.sdk.exceptions import AirflowSkipException
-from include.contributions.reviewer import embedded_reviewer
 
 from include.contributions import loading, scoring
 from include.contributions.analysis import ChunkCounts, judge_chunk
 from include.contributions.model import Contribution
 from include.contributions.processors import contribution_workflow
+from include.contributions.reviewer import embedded_reviewer
 from include.dockets import fits
 from include.errors import ConfigurationError, ReconciliationError, ReviewerBelowGateError
 from participation.defaults import CONTRIBUTIONS

@@ -81,7 +81,7 @@ def visit(step: str) -> Iterator[Visit]:
     try:
         with session(dsn) as connection, single_runner(connection, attempt):
             here = Visit(connection, attempt, Settings(), context)
-            open_metric(connection, attempt, step)
+            open_metric(connection, here.settings.municipality, attempt, step)
             yield here
             _close(connection, here, "success")
     except (AirflowSkipException, AirflowTaskTimeout) as end:

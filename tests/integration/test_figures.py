@@ -442,9 +442,10 @@ def test_step_times(town):
         ]
     ):
         town.execute(
-            "INSERT INTO step_metric (step, dag_id, run_id, task_id, map_index, try_number,"
+            "INSERT INTO step_metric (municipality, step, dag_id, run_id, task_id, map_index, try_number,"
             " received_on, status, duration_ms, output_size, error_message)"
-            " VALUES ('validate', 'd', %s, 'validate', %s, 1, %s, %s, %s, %s, %s)",
+            " VALUES (%s, 'validate', 'd', %s, 'validate', %s, 1, %s, %s, %s, %s, %s)",
+            town.name,
             town.run_id,
             attempt,
             town.day,

@@ -476,8 +476,8 @@ def test_our_own_loads_are_announced_by_their_loader_only(ledger):
 def test_a_metric_row_is_opened_closed_and_found_lost(ledger):
     """One row per attempt; a kill leaves it open and the next attempt closes it."""
     first, second = attempt(try_number=1), attempt(try_number=2)
-    metrics.open_metric(ledger, first, "validate")
-    metrics.open_metric(ledger, second, "validate")
+    metrics.open_metric(ledger, TOWN, first, "validate")
+    metrics.open_metric(ledger, TOWN, second, "validate")
     metrics.close_metric(ledger, second, "success", item="chunk 1", input_size=5, output_size=5)
 
     rows = ledger.execute(
@@ -485,5 +485,5 @@ def test_a_metric_row_is_opened_closed_and_found_lost(ledger):
         " ORDER BY try_number"
     ).fetchall()
     assert rows == [(1, "failed", metrics.LOST, True), (2, "success", None, True)]
-    metrics.open_metric(ledger, attempt(try_number=3), "validate")
+    metrics.open_metric(ledger, TOWN, attempt(try_number=3), "validate")
     assert metrics.close_lost(ledger, first.dag_id, first.run_id) == 1

@@ -90,6 +90,7 @@ CREATE TABLE quarantine (
     received_on date NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     resolved_at timestamptz,
+    resolution text,
     UNIQUE (file_id, locator)
 );
 CREATE INDEX quarantine_day ON quarantine (municipality, received_on);
@@ -219,6 +220,7 @@ CREATE TABLE evaluation (
 
 CREATE TABLE step_metric (
     metric_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    municipality text NOT NULL,
     step text NOT NULL,
     item text NOT NULL DEFAULT '',
     dag_id text NOT NULL,
@@ -237,7 +239,7 @@ CREATE TABLE step_metric (
     error_message text,
     UNIQUE (dag_id, run_id, task_id, map_index, try_number)
 );
-CREATE INDEX step_metric_day ON step_metric (received_on, step);
+CREATE INDEX step_metric_day ON step_metric (municipality, received_on, step);
 CREATE INDEX step_metric_open ON step_metric (started_at) WHERE status = 'running';
 COMMENT ON COLUMN step_metric.input_size IS 'Items taken by this attempt; output_size counts the results it stored.';
 

@@ -198,7 +198,7 @@ SELECT step, count(*) AS attempts,
        coalesce(sum(output_size) FILTER (WHERE status = 'success'), 0)::bigint AS items,
        (sum(output_size) FILTER (WHERE status = 'success') * 1000.0
         / nullif(sum(duration_ms) FILTER (WHERE status = 'success'), 0))::float8 AS items_per_s
-FROM step_metric WHERE received_on = %(day)s
+FROM step_metric WHERE municipality = %(municipality)s AND received_on = %(day)s
 GROUP BY step ORDER BY min(started_at), step LIMIT %(limit)s
 """
 
@@ -206,7 +206,8 @@ STEP_FAILURES = """
 SELECT 'Étape ' || step
        || CASE status WHEN 'timeout' THEN ', délai dépassé : ' ELSE ', échec : ' END
        || coalesce(left(error_message, 300), 'sans message') AS message, count(*)::int AS count
-FROM step_metric WHERE received_on = %(day)s AND status IN ('failed', 'timeout')
+FROM step_metric WHERE municipality = %(municipality)s AND received_on = %(day)s
+      AND status IN ('failed', 'timeout')
 GROUP BY message ORDER BY count DESC, message LIMIT %(notices)s
 """
 
@@ -214,8 +215,8 @@ DEADLINES = """
 SELECT 'Délai dépassé : ' || alert || ' (' || dag_id || ', ' || run_id || ')' AS message,
        1 AS count
 FROM deadline_miss m
-WHERE EXISTS (SELECT FROM step_metric s WHERE s.received_on = %(day)s
-              AND s.dag_id = m.dag_id AND s.run_id = m.run_id)
+WHERE EXISTS (SELECT FROM step_metric s WHERE s.municipality = %(municipality)s
+              AND s.received_on = %(day)s AND s.dag_id = m.dag_id AND s.run_id = m.run_id)
 ORDER BY message LIMIT %(notices)s
 """
 

@@ -194,6 +194,13 @@ class LedgerLoading:
             " FROM incoming WHERE broken ORDER BY position",
             names,
         ).rowcount
+        # What was broken in an older version of this file is either mended or quarantined anew.
+        self.connection.execute(
+            "UPDATE quarantine SET resolved_at = now(), resolution = 'a newer version of the file'"
+            " WHERE municipality = %(municipality)s AND uri = %(uri)s AND kind = 'record'"
+            " AND file_id <> %(file_id)s AND resolved_at IS NULL",
+            names,
+        )
         row = self.connection.execute(
             "UPDATE source_file SET (record_count, broken_count) ="
             " (SELECT count(*) FILTER (WHERE NOT broken), count(*) FILTER (WHERE broken)"

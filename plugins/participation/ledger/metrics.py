@@ -11,7 +11,7 @@ Status = Literal["success", "failed", "timeout", "skipped"]
 LOST = "lost: the attempt ended without a word (killed, or its machine went away)"
 
 
-def open_metric(connection: Connection, attempt: Attempt, step: str) -> None:
+def open_metric(connection: Connection, municipality: str, attempt: Attempt, step: str) -> None:
     """Note that an attempt began, and close what its predecessors left open."""
     with connection.transaction():
         connection.execute(
@@ -30,11 +30,13 @@ def open_metric(connection: Connection, attempt: Attempt, step: str) -> None:
             ),
         )
         connection.execute(
-            "INSERT INTO step_metric (step, dag_id, run_id, task_id, map_index, try_number)"
-            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (dag_id, run_id, task_id, map_index,"
-            " try_number) DO UPDATE SET status = 'running', started_at = clock_timestamp(),"
+            "INSERT INTO step_metric (municipality, step, dag_id, run_id, task_id, map_index,"
+            " try_number) VALUES (%s, %s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT (dag_id, run_id, task_id, map_index, try_number)"
+            " DO UPDATE SET status = 'running', started_at = clock_timestamp(),"
             " ended_at = NULL, duration_ms = NULL, error_message = NULL",
             (
+                municipality,
                 step,
                 attempt.dag_id,
                 attempt.run_id,
