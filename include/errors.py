@@ -48,7 +48,7 @@ class ReviewerBelowGateError(PermanentError):
     """The reviewer scores too badly on the labelled sample for its outcomes to count."""
 
 
-@dataclass
+@dataclass(eq=False)
 class ProcessingError(ParticipationError):
     """A step failed on an item: which step, which item, which attempt, why, and when.
 
@@ -72,6 +72,11 @@ class ProcessingError(ParticipationError):
         """Keep the chain, so that a traceback shows the original error."""
         self.__cause__ = self.cause
         super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[type["ProcessingError"], tuple[object, ...]]:
+        """Survive the way through a queue or a file with every field."""
+        fields = (self.step, self.item, self.attempt, self.cause, self.failed_at, self.context)
+        return type(self), fields
 
     def __str__(self) -> str:
         """One line that names step, item, attempt and every cause down the chain."""

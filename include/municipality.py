@@ -165,7 +165,9 @@ def _article(raw: Mapping[str, Any]) -> CharterArticle:
 def _problems(municipality: Municipality) -> Iterator[str]:
     ids = [entry.id for entry in municipality.entries] + [rule.id for rule in municipality.rules]
     yield from (f"the id {name} is used twice" for name in sorted(ids) if ids.count(name) > 1)
-    yield from (f"{article} is missing" for article in Article if article not in municipality.articles)
+    yield from (
+        f"{article} is missing" for article in Article if article not in municipality.articles
+    )
     for rule in municipality.rules:
         if rule.layer not in {"strict", "loose", "sign"}:
             yield f"{rule.id}: there is no layer {rule.layer}"

@@ -27,7 +27,7 @@ MAX_AGE_S = 30.0
 
 ``PARTICIPATION_HEALTH_MAX_AGE_S`` overrides it."""
 
-ANSWER_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 10.0
 """Below the timeout of the healthcheck itself, so that the reason is printed before the kill."""
 
 COMPONENTS = {

@@ -60,10 +60,10 @@ def run() -> int:
     reason = unusable(inbox)
     if reason:
         return complain(reason)
-    become_supervisor(whole_environment(), inbox)
+    return become_supervisor(whole_environment(), inbox)
 
 
-def become_supervisor(python: str, inbox: Path) -> NoReturn:
+def become_supervisor(python: str, inbox: Path) -> int:
     """Let the supervisor take our place, so that signals reach it and its exit code is ours."""
     environ = dict(os.environ, PARTICIPATION_INBOX=str(inbox), PYTHONPATH=python_path())
     os.chdir(str(ROOT))

@@ -36,10 +36,13 @@ HEALTH_INTERVAL_S = 5.0
 """How often heartbeats are read; a component writes one every five seconds."""
 
 SILENCE_LIMIT_S = 45.0
-"""A component whose heartbeat is older hangs; long enough for a loaded machine's slowest loop."""
+"""A component that is silent for longer and does not work either (no processor time) hangs."""
 
-START_LIMIT_S = 180.0
-"""A component that was never heard of since it started hangs; importing Airflow takes seconds."""
+BUSY_LIMIT_S = 180.0
+"""One that still works may be slow on a loaded machine; after this it hangs all the same."""
+
+BUSY_S = 0.02
+"""Processor time between two looks that is more than waking up to wait again."""
 
 STEADY_AFTER_S = 60.0
 """A component that lived this long did not fail to start: the next restart is immediate again."""
@@ -84,6 +87,8 @@ class Component:
     due_at: float = 0.0
     failures: int = 0
     was_well: bool = False
+    worked_s: float = 0.0
+    is_busy: bool = True
     known: set[Identity] = field(default_factory=set)
 
     def backed_off_s(self, now: float) -> float:
@@ -92,10 +97,17 @@ class Component:
         return min(MAX_DELAY_S, 2.0**self.failures - 1) if self.failures else 0.0
 
     def silence_s(self, now: float) -> float | None:
-        """Seconds over the limit since the last sign of life, or None while all is well."""
-        limit = SILENCE_LIMIT_S if self.heard_at > self.started_at else START_LIMIT_S
+        """Seconds since the last sign of life when that is too long, None while all is well."""
+        known = self.heard_at > self.started_at
+        limit = SILENCE_LIMIT_S if known and not self.is_busy else BUSY_LIMIT_S
         silent = now - max(self.heard_at, self.started_at)
         return silent if silent > limit else None
+
+    def note_work(self) -> None:
+        """Note whether it used the processor since this was last asked."""
+        worked_s = _worked_s(self.process.pid) if self.process else 0.0
+        self.is_busy = worked_s - self.worked_s > BUSY_S
+        self.worked_s = worked_s
 
 
 def airflow_components(ports: Ports) -> list[Component]:
@@ -300,6 +312,7 @@ class Supervisor:
         for component in self.components:
             if component.process is None:
                 continue
+            component.note_work()
             if component.job_type is not None:
                 age = ages.get(component.job_type)
                 heard = age is not None and now - age > component.started_at
@@ -480,6 +493,14 @@ def _alive(pid: int) -> list[psutil.Process]:
         return [psutil.Process(pid)]
     except psutil.Error:
         return []
+
+
+def _worked_s(pid: int) -> float:
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
 
 
 def _name(process: psutil.Process) -> str:

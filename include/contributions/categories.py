@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from include.contributions.model import Category, Classification, Evidence
-from include.contributions.patterns import EntryHit, Findings
 from include.contributions.normalisation import Reading
+from include.contributions.patterns import EntryHit, Findings
 from include.contributions.precision import PrecisionTable
 
 MIN_SCORE = 2.0
@@ -89,9 +89,7 @@ def category_hits(findings: Findings) -> list[EntryHit]:
     ]
 
 
-def score(
-    hits: Sequence[EntryHit], reading: Reading, findings: Findings
-) -> dict[Category, float]:
+def score(hits: Sequence[EntryHit], reading: Reading, findings: Findings) -> dict[Category, float]:
     """Weigh the categories: each word once in full, repeated words and places a little."""
     seen: dict[tuple[str, str], int] = defaultdict(int)
     scores: dict[Category, float] = defaultdict(float)
@@ -150,7 +148,9 @@ def _beside(declared: Category, scores: Mapping[Category, float], top: Category 
         return Answer(declared, None, "categorie.declaree")
     tied = sum(1 for value in scores.values() if value == best) > 1
     if not tied and best >= STRONG_SCORE and best >= STRONG_RATIO * own:
-        return Answer(top, declared if own >= MIN_SCORE else None, "categorie.corrigee", differs=True)
+        return Answer(
+            top, declared if own >= MIN_SCORE else None, "categorie.corrigee", differs=True
+        )
     return Answer(declared, top if best >= MIN_SCORE and not tied else None, "categorie.declaree")
 
 

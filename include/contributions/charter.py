@@ -46,8 +46,8 @@ _CATEGORIES = frozenset(category.value for category in Category)
 _INFINITIVE = Rule("signe.infinitif", "sign", "", "proposition", ())
 _INFINITIVE_ENDINGS = ("er", "ir", "oir", "dre", "tre", "ire")
 _DETERMINERS = frozenset(
-    ("le la les l un une des du d au aux a y en entre ce cet cette ces nos notre deux trois "
-     "plus davantage chaque tous toutes").split()
+    {"le", "la", "les", "l", "un", "une", "des", "du", "d", "au", "aux", "a", "y", "en", "entre"}
+    | {"ce", "cet", "cette", "ces", "nos", "notre", "deux", "trois", "plus", "davantage", "chaque"}
 )
 
 _CONTACTS = (
@@ -123,9 +123,7 @@ class Charter:
         self._vocabulary = vocabulary
         words = frozenset(_sensitive_words(municipality))
         self._sensitive = frozenset(word for word in words if len(word) >= SENSITIVE_LETTERS)
-        self._short_sensitive = sorted(
-            word for word in words if len(word) == SENSITIVE_LETTERS - 1
-        )
+        self._short_sensitive = sorted(word for word in words if len(word) == SENSITIVE_LETTERS - 1)
         self._shortened = frozenset(
             shorter for word in self._sensitive for shorter in _one_less(word)
         )
@@ -154,7 +152,7 @@ class Charter:
         doubts = [
             *softened,
             *contacts,
-            *self._loose(reading, findings),
+            *self._loose(reading, findings, softened),
             *self._form(reading, contacts),
             *self._people(reading, findings),
             *self._elsewhere(reading, findings, subject),
@@ -216,17 +214,22 @@ class Charter:
         ]
 
     @staticmethod
-    def _loose(reading: Reading, findings: Findings) -> Iterator[Doubt]:
+    def _loose(reading: Reading, findings: Findings, softened: Sequence[Doubt]) -> Iterator[Doubt]:
+        """Loose hits; words inside a quoted, reported or negated attack are told once, as that."""
         for hit in findings.rules:
-            if hit.rule.layer == "loose":
-                yield _doubt(reading, hit, hit.rule.reason)
+            doubt = _doubt(reading, hit, hit.rule.reason)
+            told = any(item.start <= doubt.start and doubt.end <= item.end for item in softened)
+            if hit.rule.layer == "loose" and not told:
+                yield doubt
 
     def _form(self, reading: Reading, contacts: Sequence[Doubt]) -> Iterator[Doubt]:
         """Find what is wrong with the writing itself: machine talk, disguise, noise, shouting."""
         text, tokens = reading.text, reading.tokens
         for pattern, rule in ((_MARKUP, "forme.balisage"), (_ENCODED, "forme.code")):
             for match in pattern.finditer(text):
-                if rule == "forme.balisage" or _looks_encoded(match.group(), contacts, match.start()):
+                if rule == "forme.balisage" or _looks_encoded(
+                    match.group(), contacts, match.start()
+                ):
                     yield Doubt("manipulation", rule, *match.span())
         words = [token for token in tokens if not _inside(token, contacts)]
         for token in words:
@@ -276,7 +279,8 @@ class Charter:
         if len(folded) < SENSITIVE_LETTERS - 1 or not folded.isalpha():
             return False
         if folded in self._shortened or any(
-            shorter in self._sensitive or shorter in self._shortened for shorter in _one_less(folded)
+            shorter in self._sensitive or shorter in self._shortened
+            for shorter in _one_less(folded)
         ):
             return True
         if len(folded) < GLUED_LETTERS:
@@ -357,6 +361,21 @@ class Charter:
         kinds = {hit.rule.reason for hit in subject.signs}
         return tuple(item.text for item in self._town.encouraged if item.sign in kinds)
 
+    def acceptance_rule(self, reading: Reading, findings: Findings) -> str | None:
+        """Name the kind of evidence that ties a text to the town; None when there is none."""
+        return self._acceptance_rule(reading, findings, self._subject(reading, findings))
+
+    def _acceptance_rule(
+        self, reading: Reading, findings: Findings, subject: Subject
+    ) -> str | None:
+        if subject.places and subject.topics:
+            return "accept.lieu"
+        if subject.frames and subject.topics:
+            return "accept.cadre"
+        if self._shows_the_town(reading, findings, subject):
+            return "accept.objets"
+        return None
+
     def _shows_the_town(self, reading: Reading, findings: Findings, subject: Subject) -> bool:
         """Things one can point at in a town, and no street that may be anybody's."""
         topics = {
@@ -366,22 +385,17 @@ class Charter:
         shown = any(name in self._town.objects for name in topics.values())
         unknown_street = any(
             "{voie}" in own
-            and any(token.capital for token in reading.tokens[place + 1 : place + 1 + NAME_LOOKBACK])
+            and any(
+                token.capital for token in reading.tokens[place + 1 : place + 1 + NAME_LOOKBACK]
+            )
             for place, own in enumerate(findings.labels)
         )
         enough = len(topics) >= self._limits["min_topics_without_place"]
         return shown and enough and not unknown_street
 
-    def _accept_or_ask(
-        self, reading: Reading, findings: Findings, subject: Subject
-    ) -> Validation:
-        if subject.places and subject.topics:
-            rule = "accept.lieu"
-        elif subject.frames and subject.topics:
-            rule = "accept.cadre"
-        elif self._shows_the_town(reading, findings, subject):
-            rule = "accept.objets"
-        else:
+    def _accept_or_ask(self, reading: Reading, findings: Findings, subject: Subject) -> Validation:
+        rule = self._acceptance_rule(reading, findings, subject)
+        if rule is None:
             doubt = Doubt("sujet_non_reconnu", "sujet.absent", 0, 0)
             return self._review(reading.text, (doubt,), self._aspects(subject), ())
         if not subject.signs:
@@ -426,7 +440,9 @@ class Charter:
         for article in articles:
             entry = self._town.articles[article]
             quotes = self._quotes(text, [hit for hit in strict if hit.reason == article])
-            sentences.append(f"Article {entry.number} ({entry.title}) : {quotes}. {entry.violation}")
+            sentences.append(
+                f"Article {entry.number} ({entry.title}) : {quotes}. {entry.violation}"
+            )
         reasoning = (
             "Un refus est proposé ; une personne décidera. "
             + " ".join(sentences)
@@ -443,7 +459,9 @@ class Charter:
             encouraged_aspects=(),
             reasoning=reasoning,
             confidence=min(self._precision.confidence(f"refus.{article}") for article in articles),
-            assessed={article: violated.get(article, Assessment.NOT_ASSESSED) for article in Article},
+            assessed={
+                article: violated.get(article, Assessment.NOT_ASSESSED) for article in Article
+            },
             evidence=evidence,
             engine=self._stamp["engine"],
             rubric_version=self._stamp["rubric_version"],
@@ -465,8 +483,10 @@ class Charter:
             sentences.append(f"{told} ({quotes})" if quotes else told)
         assessed = self._assess(doubts, frozenset(not_assessed))
         doubtful = [article for article in Article if assessed[article] is Assessment.DOUBTFUL]
-        unknown = "" if Article.FALSE_INFORMATION in doubtful else (
-            " L'exactitude des faits n'a pas été évaluée."
+        unknown = (
+            ""
+            if Article.FALSE_INFORMATION in doubtful
+            else (" L'exactitude des faits n'a pas été évaluée.")
         )
         return Validation(
             decision=Decision.REVIEW,

@@ -119,11 +119,7 @@ def _is_masked(word: str) -> bool:
     if marks > _ACCENT_LIMIT:
         return True
     foreign = composed.lower().translate(_HOMOGLYPHS) != composed.lower()
-    styled = unicodedata.normalize("NFKC", composed) != composed and any(
-        ord(char) > 0x1D00
-        for char in composed  # noqa: PLR2004 - styled alphabets lie above this
-    )
-    return foreign or styled
+    return foreign or _STYLED.search(composed) is not None
 
 
 class Vocabulary:

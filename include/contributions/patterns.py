@@ -18,9 +18,9 @@ Matching is a walk with bounded gaps, so its cost grows with the length of the t
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeVar
 
 from snowballstemmer import stemmer
@@ -202,6 +202,8 @@ class Matcher:
                 for label in pattern[0].labels:
                     self._patterns[label].append((pattern, rule))
         self._word = lru_cache(maxsize=CACHE_SIZE)(self._labels_and_entries)
+        self._phrase_starts = lru_cache(maxsize=CACHE_SIZE)(partial(_starts, self._phrases))
+        self._rule_starts = lru_cache(maxsize=CACHE_SIZE)(partial(_starts, self._patterns))
 
     def find(self, reading: Reading) -> Findings:
         """Find every entry, then every rule."""
@@ -214,13 +216,13 @@ class Matcher:
             hits.extend(EntryHit(entry, position, position + 1) for entry in entries)
         phrase_hits = [
             EntryHit(entry, first, last)
-            for first, last, entry in self._search(tokens, labels, self._phrases)
+            for first, last, entry in _search(tokens, labels, self._phrase_starts)
         ]
         if phrase_hits:
             hits, labels = self._with_phrases(hits, phrase_hits, labels)
         rules = [
             RuleHit(rule, first, last)
-            for first, last, rule in self._search(tokens, labels, self._patterns)
+            for first, last, rule in _search(tokens, labels, self._rule_starts)
         ]
         hits.sort(key=lambda hit: (hit.first, -hit.last, hit.entry.id))
         rules.sort(key=lambda hit: (hit.first, -hit.last, hit.rule.id))
@@ -290,20 +292,27 @@ class Matcher:
         plain = {label for label in found if not label.startswith("#")}
         return frozenset(plain | classes), tuple(entries)
 
-    @staticmethod
-    def _search(
-        tokens: Sequence[Token],
-        labels: Sequence[frozenset[str]],
-        index: Mapping[str, Sequence[tuple[Pattern, Owner]]],
-    ) -> set[tuple[int, int, Owner]]:
-        """Find every owner once per span; a set, since two labels may lead to one pattern."""
-        return {
-            (position, last, owner)
-            for position, own in enumerate(labels)
-            for label in own
-            for pattern, owner in index.get(label, ())
-            if (last := _end_of(pattern, 1, position + 1, tokens, labels))
-        }
+
+def _starts(
+    index: Mapping[str, Sequence[tuple[Pattern, Owner]]], labels: frozenset[str]
+) -> tuple[tuple[Pattern, Owner], ...]:
+    """Patterns that may begin at a word; most words begin none."""
+    return tuple(item for label in sorted(labels) for item in index.get(label, ()))
+
+
+def _search(
+    tokens: Sequence[Token],
+    labels: Sequence[frozenset[str]],
+    starts: Callable[[frozenset[str]], tuple[tuple[Pattern, Owner], ...]],
+) -> set[tuple[int, int, Owner]]:
+    """Find every owner once per span; a set, since two labels may lead to one pattern."""
+    return {
+        (position, last, owner)
+        for position, own in enumerate(labels)
+        if own
+        for pattern, owner in starts(own)
+        if (last := _end_of(pattern, 1, position + 1, tokens, labels))
+    }
 
 
 def _end_of(

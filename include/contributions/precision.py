@@ -47,5 +47,7 @@ def load_precision(path: Path = DEFAULT_TABLE) -> PrecisionTable:
         rules = json.loads(path.read_text("utf-8"))["rules"]
         counts = {name: (int(row["correct"]), int(row["fired"])) for name, row in rules.items()}
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error!r}; run bench/precision.py") from error
+        raise ConfigurationError(
+            f"{path}: cannot be read: {error!r}; run bench/precision.py"
+        ) from error
     return PrecisionTable(counts)

@@ -64,6 +64,17 @@ class EmbeddedReviewer:
             reading, findings, contribution.category, self._precision, self._stamp
         )
 
+    def acceptance_rule(self, contribution: Contribution) -> str:
+        """Name the kind of evidence on which a text would be accepted, for the precision table."""
+        return self._charter.acceptance_rule(*self._read(contribution.text[: self._limit])) or ""
+
+    def category_rule(self, contribution: Contribution) -> str:
+        """Name the way the category was decided, for the precision table."""
+        reading, findings = self._read(contribution.text[: self._limit])
+        hits = categories.category_hits(findings)
+        scores = categories.score(hits, reading, findings)
+        return categories.decide(scores, contribution.category).kind
+
     def _read_text(self, text: str) -> tuple[Reading, Findings]:
         reading = self._normaliser.read(text)
         return reading, self._matcher.find(reading)

@@ -31,9 +31,6 @@ from participation.steps import Visit, step_task
 
 PARIS = ZoneInfo("Europe/Paris")
 
-MAX_CHUNKS = 1000
-"""Chunk ids of one run fit a docket; what is beyond (two million texts) waits for the next run."""
-
 SINGLE_SOURCE = "rest"
 """Source of a text that came in a run's conf instead of a file."""
 
@@ -118,7 +115,7 @@ def split_work(
         )
     rubric = embedded_reviewer().rubric_version
     visit.received_on = day
-    chunks = visit.analysis.split(selection, rubric, chunk_size)[:MAX_CHUNKS]
+    chunks = visit.analysis.split(selection, rubric, chunk_size)
     visit.input_size = sum(chunk["item_count"] for chunk in chunks)
     visit.output_size = len(chunks)
     if not chunks:

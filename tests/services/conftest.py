@@ -275,7 +275,7 @@ class Stack:
             return False, "timeout"
         return done.returncode == 0, (done.stdout + done.stderr).strip()
 
-    def wait_healthy(self, service: str, replica: str = "", timeout_s: float = 180) -> None:
+    def wait_healthy(self, service: str, replica: str = "", timeout_s: float = 300) -> None:
         """Wait until the healthcheck passes; a service that ended is reported with its output."""
         running = self.running[replica or service]
 

@@ -123,8 +123,8 @@ def local_stack(stack: Any, wait_for: WaitFor) -> Any:
     }
     stack.start_postgres()
     wait_for(lambda: stack.health("postgres")[0], "PostgreSQL", 60)
-    stack.finish("postgres-init", 30)
-    stack.finish("airflow-init", 180)
+    stack.finish("postgres-init", 60)
+    stack.finish("airflow-init", 300)
     for service in DAEMONS:
         stack.start(service)
     for service in DAEMONS:
@@ -141,7 +141,7 @@ def celery_stack(local_stack: Any, need_tool: NeedTool) -> Any:
         local_stack.running[service].kill()
     local_stack.settings["AIRFLOW_EXECUTOR"] = "CeleryExecutor"
     local_stack.start("redis")
-    local_stack.wait_healthy("redis", timeout_s=20)
+    local_stack.wait_healthy("redis", timeout_s=60)
     for service in ("airflow-apiserver", "airflow-scheduler", "airflow-dag-processor"):
         local_stack.start(service)
     for worker in WORKERS:
@@ -217,8 +217,8 @@ def test_daemons_come_back_and_are_watched(name: str) -> None:
 
 def test_init_can_be_repeated(local_stack: Any) -> None:
     """Every start of the deployment runs both one-shot services again."""
-    local_stack.finish("postgres-init", 30)
-    local_stack.finish("airflow-init", 180)
+    local_stack.finish("postgres-init", 60)
+    local_stack.finish("airflow-init", 300)
 
 
 def test_a_contribution_sent_by_rest_is_judged(local_stack: Any) -> None:
@@ -270,7 +270,7 @@ def test_a_dead_or_hanging_component_turns_its_own_check(
     def exactly_the_fallen() -> bool:
         return _unhealthy({name: local_stack.health(name) for name in DAEMONS}) == fallen
 
-    wait_for(exactly_the_fallen, f"only {sorted(fallen)} to be unhealthy", MAX_AGE_S + 60)
+    wait_for(exactly_the_fallen, f"only {sorted(fallen)} to be unhealthy", MAX_AGE_S + 90)
     reason = local_stack.health(service)[1]
     assert "last heartbeat" in reason or "status is 'unhealthy'" in reason
 

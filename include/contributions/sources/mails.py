@@ -79,7 +79,7 @@ _LABELS = {
 _LABEL_PATTERNS = {
     # "Label: value", the label alone on its line, or a heading with or without words after it.
     state: re.compile(
-        rf"[*_ \t]*+(?P<hash>\#*+)[#*_ \t]*+{label}"
+        rf"[*_ \t]*+(?P<hash>\#++)?+[#*_ \t]*+{label}"
         rf"(?:[ \t*_]*:[ \t*_]*(?P<value>.*)|[*_#: \t]*|(?(hash)[ \t]+(?P<heading>.*)))",
         re.IGNORECASE,
     )

@@ -199,6 +199,7 @@ CREATE TABLE labelled_sample (
     declared_category text,
     expected_decisions text[] NOT NULL,
     expected_categories text[] NOT NULL DEFAULT '{}',
+    kind text NOT NULL,
     provenance text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );

@@ -20,6 +20,9 @@ from participation.ledger.connection import Connection
 LEASE_MINUTES = 15
 """A chunk whose run stopped without a word may be taken over after this; renewed by every step."""
 
+MAX_CHUNKS = 500
+"""Their ids fit one docket; what is beyond (a million texts a run) is left to the next run."""
+
 SPLIT_LOCK = 7_142_027
 """Two runs that split at the same moment take turns, so that each contribution goes to one of them."""
 
@@ -105,13 +108,15 @@ class LedgerAnalysis:
         Each is ``{"chunk_id", "item_count"}``. Chunks are equal in size and at most ``chunk_size``
         long. Asked again by the same run, it returns the same chunks and adds what came since.
         """
-        names = self._names(selection, rubric_version)
+        most = MAX_CHUNKS * chunk_size
+        names = {**self._names(selection, rubric_version), "most": most}
         with self.connection.transaction():
             self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (SPLIT_LOCK,))
             self.connection.execute(
                 "CREATE TEMPORARY TABLE wanted ON COMMIT DROP AS SELECT c.contribution_id,"
                 " row_number() OVER (ORDER BY c.contribution_id) - 1 AS position"
-                f" FROM contribution c WHERE {OPEN_WORK} AND {FREE}",
+                f" FROM contribution c WHERE {OPEN_WORK} AND {FREE}"
+                " ORDER BY c.contribution_id LIMIT %(most)s",
                 names,
             )
             count = self._one("SELECT count(*) FROM wanted")

@@ -131,7 +131,7 @@ def test_error_texts_are_recognised(text):
     "text",
     [
         "Le texte signale une erreur sur le panneau du port.",
-        "Le citoyen écrit « Error: 404 » à propos du site de la mairie.",
+        "Le citoyen écrit « HTTP 404 » à propos du site de la mairie.",
         "L'échec scolaire est décrit avec des faits.",
         "Proposition argumentée, sans attaque.",
         "Erreur de date possible dans le texte : une personne doit vérifier.",

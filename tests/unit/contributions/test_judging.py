@@ -284,13 +284,20 @@ def test_an_unusable_path_is_one_sentence_and_exit_code_1(source, target, tmp_pa
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_a_device_is_written_to_and_not_replaced():
-    """Running as root with a device as output must not take the device away."""
-    before = Path(os.devnull).stat().st_mode
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    """What is no regular file keeps its place: a device must not be taken away from everybody."""
+    source = write_lines(tmp_path / "in.jsonl", {"id": "1", "text": "un"})
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
 
-    assert main([os.devnull, os.devnull], DoubtingReviewer()) == 0
+    code = main([str(source), str(pipe)], DoubtingReviewer())
+    answer = os.read(reader, 65536)
+    os.close(reader)
 
-    assert Path(os.devnull).stat().st_mode == before
+    assert code == 0
+    assert json.loads(answer)["id"] == "1"
+    assert pipe.is_fifo()
 
 
 PIPED = """

@@ -129,6 +129,7 @@ def test_category_edited_by_hand(read, form, written, category, struck):
         pytest.param("Constat factuel: il pleut.", id="constat_again"),
         pytest.param("Soumis le 3 mars 2024", id="looks_like_an_opening"),
         pytest.param("Submitted on lundi, mars 3, 2025 - 10:00", id="is_an_opening_line"),
+        pytest.param("Vos idées d'améliorations sont connues", id="label_begins_a_sentence"),
         pytest.param("Mon Constat factuel: il pleut. Vos idées d'améliorations: rien", id="inside"),
     ],
 )
