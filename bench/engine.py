@@ -33,7 +33,9 @@ def measure(sizes: list[int]) -> dict[str, Any]:
         "steps": [
             _timed("validate alone", reviewer.validate, made[WARM_UP:]),
             _timed("classify alone", reviewer.classify, made[WARM_UP:]),
-            _timed("all three steps, in process", lambda text: judge(text, reviewer), made[WARM_UP:]),
+            _timed(
+                "all three steps, in process", lambda text: judge(text, reviewer), made[WARM_UP:]
+            ),
         ],
         "pathological": [_odd(reviewer, name, text) for name, text in texts.pathological().items()],
     }

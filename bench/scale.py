@@ -161,11 +161,14 @@ def _figures(
     noted = state / "run" / "summary.json"
     summary = json.loads(noted.read_text(encoding="utf-8"))
     ended = noted.stat().st_mtime
-    wall_s = float(summary["seconds"])
+    breakdown = _breakdown(state)
+    # The hourly run, due when Airflow comes up, may load the inbox before the main job asks for it.
+    triggered = min([ended - summary["seconds"], *(each["began"] for each in breakdown["phases"])])
+    wall_s = round(ended - triggered, 1)
     problem = _unsound(summary, count, kinds)
     if problem:
         return {"count": count, "error": problem}
-    cost = seen.between(ended - wall_s, ended)
+    cost = seen.between(triggered, ended)
     return {
         "count": count,
         "kinds": dict(kinds),
@@ -173,15 +176,13 @@ def _figures(
         "wall_s": wall_s,
         "ms_per_item": round(wall_s * 1000 / count, 2),
         "cpu_ms_per_item": round(cost["cpu_s"] * 1000 / count, 2),
-        "startup_s": round(ended - wall_s - began, 1),
+        "startup_s": round(triggered - began, 1),
         **cost,
-        **_breakdown(state),
+        **breakdown,
     }
 
 
-def _unsound(
-    summary: Mapping[str, Any], count: int, kinds: Mapping[texts.Kind, int]
-) -> str | None:
+def _unsound(summary: Mapping[str, Any], count: int, kinds: Mapping[texts.Kind, int]) -> str | None:
     """What of the outcome contradicts what was put in, or None."""
     distinct = count - kinds["duplicate"]
     total = sum(summary[state] for state in STATES)
@@ -216,7 +217,13 @@ def _breakdown(state: Path) -> dict[str, Any]:
             for dag, step, n, seconds, items in steps
         ],
         "phases": [
-            {"dag": dag, "runs": n, "seconds": (end or begin) - begin, "summed_s": summed}
+            {
+                "dag": dag,
+                "runs": n,
+                "began": begin,
+                "seconds": (end or begin) - begin,
+                "summed_s": summed,
+            }
             for dag, n, begin, end, summed in runs
             if begin
         ],

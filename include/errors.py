@@ -40,6 +40,10 @@ class LeaseLostError(PermanentError):
     """Another attempt holds this chunk now; whatever this one still wanted to write was refused."""
 
 
+class RubricChangedError(PermanentError):
+    """The rules changed while a run was at work; its results would mix two judgements."""
+
+
 class ReconciliationError(PermanentError):
     """The books do not balance: the sum of the states differs from what was submitted."""
 

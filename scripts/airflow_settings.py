@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from postgres import free_port
+import ports as free_ports
 from state_folder import ROOT, USERS, StateFolder
 
 PREFERRED_UI_PORT = 8080
@@ -34,28 +34,19 @@ class Ports:
     @classmethod
     def chosen(cls, noted: Mapping[str, int]) -> "Ports":
         """Those of last time where they are still free, so that noted addresses stay right."""
-        wanted = {"ui": PREFERRED_UI_PORT, "logs": 0, "scheduler_health": 0} | dict(noted)
-        taken: set[int] = set()
-        chosen = {}
-        for field in fields(cls):
-            chosen[field.name] = _free(wanted[field.name], taken)
-            taken.add(chosen[field.name])
-        return cls(**chosen)
+        wanted = {"ui": PREFERRED_UI_PORT} | dict(noted)
+        return cls(**{field.name: _reserved(wanted.get(field.name, 0)) for field in fields(cls)})
 
     def as_dict(self) -> dict[str, int]:
         """For the note that the next start reads."""
         return asdict(self)
 
 
-def _free(wanted: int, taken: set[int]) -> int:
-    for port in (wanted, 0, 0, 0):
-        try:
-            found = free_port(port)
-        except OSError:
-            continue
-        if found not in taken:
-            return found
-    raise OSError("no free port on 127.0.0.1")
+def _reserved(wanted: int) -> int:
+    try:
+        return free_ports.reserve(wanted)
+    except OSError:
+        return free_ports.reserve()
 
 
 def ui_address(ports: Ports) -> str:

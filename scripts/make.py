@@ -274,7 +274,7 @@ def install(folder: Path, lock: Path) -> None:
         return
     if quiet([str(python), "-m", "pip", "--version"]) is None:
         step([str(python), "-m", "ensurepip", "--default-pip"])
-    options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--quiet"]
+    options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     step([str(python), "-m", "pip", "install", *options, "-r", str(lock)])
 
 

@@ -13,7 +13,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -30,6 +29,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
+import ports
 import processes
 from state_folder import write_secret
 
@@ -298,8 +298,8 @@ class EmbeddedPostgres:
     def _preferred_port(self) -> int:
         """The port of last time, if it is still free: addresses people noted stay right."""
         with suppress(OSError, ValueError):
-            return free_port(int((self.folder / "port").read_text()))
-        return free_port()
+            return ports.free(int((self.folder / "port").read_text()))
+        return ports.free()
 
     def _launch(self) -> subprocess.Popen[bytes]:
         self._remove_socket_folder()
@@ -421,18 +421,6 @@ def drop_database(admin_dsn: str, name: str) -> None:
         connection.execute(
             sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         )
-
-
-def free_port(wanted: int = 0) -> int:
-    """A free port on 127.0.0.1: the wanted one, or any.
-
-    Raises:
-        OSError: The wanted one is taken.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", wanted))
-        return int(probe.getsockname()[1])
 
 
 def last_lines(log: Path, count: int = 5) -> str:

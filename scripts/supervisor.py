@@ -53,6 +53,9 @@ HOPELESS_AFTER = 5
 MAX_DELAY_S = 30.0
 """The longest wait before a component that keeps ending is started again."""
 
+POSTGRES_TRIES = 3
+"""A database that does not come back after so many starts needs a person."""
+
 STOP_GRACE_S = 10.0
 """Running tasks may finish within this; what does not is killed and resumed by the next start."""
 
@@ -169,7 +172,7 @@ class Supervisor:
         try:
             self.start()
             self.watch()
-        except (HopelessError, PostgresError) as error:
+        except (HopelessError, PostgresError, psycopg.Error) as error:
             self.say(f"cannot go on: {error}")
             return 1
         finally:
@@ -218,9 +221,9 @@ class Supervisor:
     def stop(self) -> None:
         """End everything we started, tasks first, PostgreSQL last; bounded in time."""
         self.stopping = True
+        if self.main_job:
+            processes.end(_alive(self.main_job.pid), 2)
         self.say("stopping")
-        if self.main_job and self.main_job.poll() is None:
-            self.main_job.terminate()
         tasks = self._living(lambda component: component.name == "scheduler")
         processes.send(tasks, signal.SIGTERM)
         processes.end(self._living(lambda component: component.waits_for_ui), 1)
@@ -253,8 +256,15 @@ class Supervisor:
             self.say("PostgreSQL ended: starting it again")
         self._postgres_failures = 0
         begun = time.monotonic()
-        self.postgres.end_leftovers()
-        self.postgres.start()
+        for tries_left in reversed(range(POSTGRES_TRIES)):
+            try:
+                self.postgres.end_leftovers()
+                self.postgres.start()
+                break
+            except (PostgresError, psycopg.Error) as error:
+                if self.stopping or not tries_left:
+                    raise
+                self.say(f"PostgreSQL did not start, once more: {error}")
         self.say(f"PostgreSQL answers again after {time.monotonic() - begun:.1f} s")
         self._forgive_silence()
 
@@ -271,8 +281,11 @@ class Supervisor:
             self._take_down(component, f"gave no sign of life for {silent:.0f} s")
 
     def _start(self, component: Component) -> None:
-        if component.job_type:
-            self._close_jobs(component.job_type)
+        try:
+            if component.job_type:
+                self._close_jobs(component.job_type)
+        except psycopg.Error:
+            return  # without a database it would end at once; the next look tries again
         component.process = processes.spawn(
             [sys.executable, "-m", *component.command],
             self._log(component),

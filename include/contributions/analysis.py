@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from include.contributions.model import Classification, Contribution, Validation
 from include.contributions.processors import contribution_context
-from include.errors import ProcessingError, TransientError
+from include.errors import ProcessingError, RubricChangedError, TransientError
 from include.processing.model import ErrorStrategy, ItemOutcome, ProcessingContext, Step
 from include.processing.workflow import run_step_over_items
 
@@ -102,6 +102,7 @@ def judge_chunk(
     chunk_id: int,
     step: Step,
     store: ChunkStore,
+    rubric_version: str,
     progress: Callable[[ChunkCounts], None] = lambda _: None,
     *,
     last_attempt: bool = False,
@@ -112,6 +113,7 @@ def judge_chunk(
         chunk_id: The chunk as the ledger knows it.
         step: The processor and its limits; results are stored under the processor's name.
         store: Takes the lease, hands out what is still waiting and keeps the answers.
+        rubric_version: Of the reviewer that the step asks.
         progress: Told the counts so far after each batch.
         last_attempt: No retry will follow: an item that failed in a way that another attempt might
             have mended is set aside as well, so that one odd text does not hold up its chunk.
@@ -119,10 +121,16 @@ def judge_chunk(
     Raises:
         ProcessingError: An item failed in a way that another attempt may mend, or nothing succeeds;
             the batches before are stored.
+        RubricChangedError: The rules are others than when the chunk was cut; nothing was stored.
         LeaseLostError: Another attempt took the chunk over; it will do the rest.
     """
     name = step.processor.name
     lease = store.take_lease(chunk_id)
+    if lease.rubric_version != rubric_version:
+        raise RubricChangedError(
+            f"chunk {chunk_id} was cut under {lease.rubric_version}, the rules are now "
+            f"{rubric_version}: the next run judges it anew, or clear this run from `split` on"
+        )
     counts = ChunkCounts()
     for batch in store.waiting_items(lease, name, NEEDS.get(name, ()), SAVE_EVERY):
         hashes = {item.contribution.contribution_id: item.input_hash for item in batch}

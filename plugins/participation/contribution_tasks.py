@@ -130,13 +130,15 @@ def split_work(
 
 def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
     """Run one step over one chunk; a retry goes on after the last batch that was stored."""
-    steps = {each.name: each for each in contribution_workflow(embedded_reviewer()).steps}
+    reviewer = embedded_reviewer()
+    steps = {each.name: each for each in contribution_workflow(reviewer).steps}
     visit.item = f"chunk {chunk_id}"
     visit.context["chunk"] = visit.item
     counts = judge_chunk(
         chunk_id,
         steps[step],
         visit.analysis,
+        reviewer.rubric_version,
         _progress(chunk_id, step),
         last_attempt=visit.is_last_attempt,
     )

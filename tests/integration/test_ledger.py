@@ -313,6 +313,17 @@ def test_a_contribution_without_all_results_stays_pending_and_is_named(ledger):
     assert work(ledger, "run-2").split(Selection(day=DAY), RUBRIC, 10)[0]["item_count"] == 4
 
 
+def test_a_run_repeated_under_new_rules_is_cut_anew(ledger):
+    """What was claimed under the old rubric is claimed again under the new one."""
+    load(ledger, record(1))
+    old = work(ledger).split(Selection(day=DAY), RUBRIC, 10)
+    new = work(ledger).split(Selection(day=DAY), "test-2", 10)
+
+    assert len(new) == 1
+    assert new != old
+    assert work(ledger).take_lease(new[0]["chunk_id"]).rubric_version == "test-2"
+
+
 def test_an_item_that_fails_for_good_is_quarantined_and_the_chunk_settles(ledger):
     """``continue`` concerns items: set aside with the reason, never accepted."""
     load(ledger, record(1), record(2))

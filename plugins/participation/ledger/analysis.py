@@ -112,6 +112,13 @@ class LedgerAnalysis:
         names = {**self._names(selection, rubric_version), "most": most}
         with self.connection.transaction():
             self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (SPLIT_LOCK,))
+            # Chunks that this run cut under an older rubric are cut anew.
+            self.connection.execute(
+                "DELETE FROM claim k USING work_chunk w WHERE k.chunk_id = w.chunk_id"
+                " AND w.dag_id = %(dag_id)s AND w.run_id = %(run_id)s"
+                " AND w.rubric_version <> %(rubric)s",
+                names,
+            )
             self.connection.execute(
                 "CREATE TEMPORARY TABLE wanted ON COMMIT DROP AS SELECT c.contribution_id,"
                 " row_number() OVER (ORDER BY c.contribution_id) - 1 AS position"

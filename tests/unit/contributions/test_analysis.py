@@ -8,9 +8,10 @@ from include.contributions.analysis import SAVE_EVERY, SYSTEMATIC, Lease, Waitin
 from include.contributions.model import Contribution
 from include.contributions.processors import contribution_workflow
 from include.contributions.reviewer import embedded_reviewer
-from include.errors import ProcessingError, TransientError
+from include.errors import ProcessingError, RubricChangedError, TransientError
 
 REVIEWER = embedded_reviewer()
+RUBRIC = REVIEWER.rubric_version
 
 
 @dataclass
@@ -80,8 +81,8 @@ def test_ids_in_are_ids_out_and_a_second_call_does_nothing():
     """Every contribution gets one result; what is stored is not judged again."""
     store, reviewer = store_of(SAVE_EVERY + 1), Faulty({})
 
-    first = judge_chunk(1, validating(reviewer), store)
-    second = judge_chunk(1, validating(reviewer), store)
+    first = judge_chunk(1, validating(reviewer), store, RUBRIC)
+    second = judge_chunk(1, validating(reviewer), store, RUBRIC)
 
     assert (first.taken, first.stored, first.set_aside) == (SAVE_EVERY + 1,) * 2 + (0,)
     assert (second.taken, second.stored) == (0, 0)
@@ -94,7 +95,7 @@ def test_a_text_that_breaks_the_reviewer_is_set_aside_and_the_rest_goes_on():
     """It is never accepted, and it does not hold up its chunk."""
     store = store_of(3)
 
-    counts = judge_chunk(1, validating(Faulty({"c-0001": ValueError("odd")})), store)
+    counts = judge_chunk(1, validating(Faulty({"c-0001": ValueError("odd")})), store, RUBRIC)
 
     assert (counts.stored, counts.set_aside) == (2, 1)
     assert store.set_aside == {"c-0001": "ValueError"}
@@ -107,7 +108,7 @@ def test_what_another_attempt_may_mend_is_left_for_it():
     fault = {f"c-{SAVE_EVERY + 1:04}": TransientError("away")}
 
     with pytest.raises(ProcessingError, match="away"):
-        judge_chunk(1, validating(Faulty(fault)), store)
+        judge_chunk(1, validating(Faulty(fault)), store, RUBRIC)
 
     assert len(store.results) == SAVE_EVERY
     assert store.set_aside == {}
@@ -117,7 +118,9 @@ def test_on_the_last_attempt_one_odd_text_does_not_hold_up_its_chunk():
     """What still cannot be judged then waits for a person, with the reason."""
     store = store_of(3)
 
-    judge_chunk(1, validating(Faulty({"c-0001": TransientError("away")})), store, last_attempt=True)
+    judge_chunk(
+        1, validating(Faulty({"c-0001": TransientError("away")})), store, RUBRIC, last_attempt=True
+    )
 
     assert store.set_aside == {"c-0001": "TransientError"}
     assert len(store.results) == 2
@@ -129,7 +132,17 @@ def test_a_reviewer_that_fails_on_everything_fails_the_step():
     faults = {c.contribution_id: ValueError("broken") for c in store.contributions}
 
     with pytest.raises(ProcessingError, match="broken"):
-        judge_chunk(1, validating(Faulty(faults)), store)
+        judge_chunk(1, validating(Faulty(faults)), store, RUBRIC)
 
     assert store.results == {}
     assert store.set_aside == {}
+
+
+def test_rules_that_changed_since_the_chunk_was_cut_store_nothing():
+    """A run never mixes the judgements of two rubrics."""
+    store = store_of(2)
+
+    with pytest.raises(RubricChangedError, match="cut under"):
+        judge_chunk(1, validating(Faulty({})), store, "embedded-newer")
+
+    assert store.results == {}

@@ -1,0 +1,96 @@
+import doctest
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+import main_job
+from main_job import JobFailedError, MainJob, day_ranges, latest_per_key
+
+DAYS = st.lists(st.dates(min_value=main_job.date(2025, 12, 1), max_value=main_job.date(2026, 2, 1)))
+
+
+class StandingClient:
+    """An Airflow whose runs never change."""
+
+    address = "http://127.0.0.1:1"
+
+    def __init__(self, *states):
+        self.states = states
+
+    def runs(self):
+        return [
+            {"dag_run_id": f"r{n}", "state": state, "partition_key": str(n)}
+            for n, state in enumerate(self.states)
+        ]
+
+    def task_states(self, dag_id, run_id):
+        return [("load", "success"), ("report", "failed")]
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    monkeypatch.setattr(main_job, "POLL_S", 0)
+    monkeypatch.setattr(main_job, "APPEAR_LIMIT_S", 0.1)
+    display = main_job.Display(tmp_path / "supervisor.log")
+    display.console = Console(quiet=True)
+    return lambda client: MainJob(client, display, tmp_path)
+
+
+def test_examples():
+    """The examples in the docstrings hold."""
+    assert doctest.testmod(main_job).failed == 0
+
+
+@given(DAYS, st.dates(min_value=main_job.date(2025, 12, 1), max_value=main_job.date(2026, 2, 1)))
+def test_ranges_hold_every_past_day_and_no_other(days, before):
+    """Each day before today is backfilled once, nothing in between is."""
+    ranges = day_ranges(days, before)
+
+    held = [
+        first + main_job.timedelta(n)
+        for first, last in ranges
+        for n in range((last - first).days + 1)
+    ]
+    assert held == sorted({day for day in days if day < before})
+    assert all(b[0] - a[1] > main_job.timedelta(days=1) for a, b in itertools.pairwise(ranges))
+
+
+def test_the_newest_run_of_a_day_counts():
+    """A day that was run again is judged by its last run, a foreign day not at all."""
+    runs = [
+        {"partition_key": "a", "dag_run_id": 1},
+        {"partition_key": "b", "dag_run_id": 2},
+        {"partition_key": "a", "dag_run_id": 3},
+        {"partition_key": None, "dag_run_id": 4},
+    ]
+
+    assert [run["dag_run_id"] for run in latest_per_key(runs, {"a"})] == [3]
+
+
+def test_a_failed_run_names_its_tasks_and_its_page(job):
+    """The person can go straight to what is red."""
+    client = StandingClient("success", "failed")
+
+    with pytest.raises(JobFailedError, match=r"report.*http://127.0.0.1:1/dags/d/runs/r1"):
+        job(client)._follow("d", 2, client.runs)
+
+
+def test_a_run_that_never_starts_is_not_waited_for_for_ever(job):
+    """An announced day without a run is a failure, not a silence."""
+    client = StandingClient("success")
+
+    with pytest.raises(JobFailedError, match="1 runs never started"):
+        job(client)._follow("d", 2, client.runs)
+
+
+def test_runs_that_ended_well_are_enough(job):
+    """It returns as soon as the last one ended."""
+    client = StandingClient("success", "success")
+    told = job(client)
+
+    told._follow("d", 2, client.runs)
+
+    assert told.display.lines[0].took_s is not None

@@ -1,0 +1,47 @@
+import socket
+import subprocess
+import sys
+
+import pytest
+
+import ports
+
+RESERVE = "import sys, ports; print(ports.reserve(int(sys.argv[1]))); sys.stdin.read()"
+
+
+def test_a_taken_port_is_refused():
+    """Who wants a port that a server listens on learns it at once."""
+    with socket.create_server((ports.ADDRESS, 0)) as server, pytest.raises(OSError, match="in use"):
+        ports.free(server.getsockname()[1])
+
+
+def test_the_port_of_a_server_that_just_ended_is_free_again():
+    """Closing connections linger for a minute; the next start keeps its address all the same."""
+    with socket.create_server((ports.ADDRESS, 0)) as server:
+        port = server.getsockname()[1]
+        client = socket.create_connection((ports.ADDRESS, port))
+        accepted, _ = server.accept()
+        accepted.close()
+        client.close()
+
+    assert ports.free(port) == port
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a port for a later server")
+def test_two_supervisors_never_choose_the_same_port():
+    """A reserved port is refused to the next who asks, and open to the server it is meant for."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", RESERVE, "0"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ports.__file__.rpartition("/")[0],
+    )
+    port = int(other.stdout.readline())
+    try:
+        with pytest.raises(OSError, match="in use"):
+            ports.reserve(port)
+        with socket.create_server((ports.ADDRESS, port)) as server:
+            assert server.getsockname()[1] == port
+    finally:
+        other.communicate()
