@@ -44,8 +44,10 @@ def measure(sizes: list[int]) -> dict[str, Any]:
 def table(figures: Mapping[str, Any]) -> list[str]:
     """Lay the figures out as Markdown."""
     lines = [
-        f"Generated texts of {figures['characters_mean']} characters on average, one process; the "
-        f"reviewer is built in {figures['build_s']} s.",
+        (
+            f"Generated texts of {figures['characters_mean']} characters on average, one process; the "
+            f"reviewer is built in {figures['build_s']} s."
+        ),
         "",
         "| what | texts | texts/s | CPU ms mean | wall ms mean | p95 | worst |",
         "|---|---:|---:|---:|---:|---:|---:|",

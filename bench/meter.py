@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -47,7 +47,7 @@ class TreeMeter:
     _stopped: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    def __enter__(self) -> "TreeMeter":
+    def __enter__(self) -> Self:
         """Begin to sample."""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,7 +26,8 @@ from airflow_client import AirflowClient
 from bench import meter, work
 from bench.scale import ROOT, running, scratch
 from participation.ledger import migrate
-from postgres import EmbeddedPostgres, free_port
+from ports import reserve
+from postgres import EmbeddedPostgres
 from state_folder import StateFolder
 
 PEERS = ROOT / "bench" / "peers"
@@ -72,7 +74,7 @@ class Round:
     def shares(self, processes: int) -> list[range]:
         """Cut the items among processes."""
         cuts = [self.first + self.count * i // processes for i in range(processes + 1)]
-        return [range(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [range(a, b) for a, b in pairwise(cuts)]
 
 
 def measure(sizes: list[int]) -> dict[str, Any]:
@@ -110,11 +112,15 @@ def measure(sizes: list[int]) -> dict[str, Any]:
 def table(figures: Mapping[str, Any]) -> list[str]:
     """Lay the figures out as Markdown, ours first in each size."""
     lines = [
-        f"Four steps; a simulated reviewer of {figures['review_ms']:.0f} ms in the first; "
-        f"{figures['concurrency']} items under review at once; {figures['processes']} processes.",
+        (
+            f"Four steps; a simulated reviewer of {figures['review_ms']:.0f} ms in the first; "
+            f"{figures['concurrency']} items under review at once; {figures['processes']} processes."
+        ),
         "",
-        "| items | who | durable per | wall s | pure waiting s | overhead ms per item | to ours in "
-        "Airflow | CPU ms per item | results right |",
+        (
+            "| items | who | durable per | wall s | pure waiting s | overhead ms per item | to ours in "
+            "Airflow | CPU ms per item | results right |"
+        ),
         "|---:|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for count in sorted({row["count"] for row in figures["rows"]}):
@@ -340,7 +346,7 @@ class CeleryPeer(TwoProcesses):
     def ready(self, folder: Path) -> Iterator[str]:
         """Install it, start Redis and two workers beside the process that sends."""
         self.python = install(folder, "celery")
-        port = free_port()
+        port = reserve()
         self.address = f"redis://127.0.0.1:{port}/0"
         server = Path(self.python).parent / "redis-server"
         if not server.exists():

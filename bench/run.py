@@ -83,9 +83,11 @@ def write_page() -> None:
             "",
             f"## {title}",
             "",
-            f"{figures['measured_at'][:10]}, {here['system']}, {here['cores']} cores, "
-            f"{here['memory_gb']} GB, Python {here['python']}; load of the machine before: "
-            f"{here['load_before']}.",
+            (
+                f"{figures['measured_at'][:10]}, {here['system']}, {here['cores']} cores, "
+                f"{here['memory_gb']} GB, Python {here['python']}; load of the machine before: "
+                f"{here['load_before']}."
+            ),
             "",
             *TABLES[name](figures),
         ]

@@ -69,8 +69,10 @@ def table(figures: Mapping[str, Any]) -> list[str]:
     """Lay the figures out as Markdown."""
     rows = figures["sizes"]
     lines = [
-        "| contributions | wall s | ms per item | growth | CPU s | CPU ms per item | peak MB | of it "
-        "PostgreSQL | largest process | start-up s |",
+        (
+            "| contributions | wall s | ms per item | growth | CPU s | CPU ms per item | peak MB | of it "
+            "PostgreSQL | largest process | start-up s |"
+        ),
         "|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|",
     ]
     before: float | None = None
@@ -108,10 +110,12 @@ def _where(row: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         "",
-        f"{tasks['count']} task instances ran {tasks['run_s']:.0f} s in all, of which "
-        f"{tasks['outside_steps_s']:.0f} s lie outside the steps (start of the process, talk with "
-        f"Airflow); they waited {tasks['queued_s']:.0f} s for a slot. From first start to last end: "
-        f"{phases}.",
+        (
+            f"{tasks['count']} task instances ran {tasks['run_s']:.0f} s in all, of which "
+            f"{tasks['outside_steps_s']:.0f} s lie outside the steps (start of the process, talk with "
+            f"Airflow); they waited {tasks['queued_s']:.0f} s for a slot. From first start to last end: "
+            f"{phases}."
+        ),
     ]
 
 

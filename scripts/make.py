@@ -263,18 +263,33 @@ def only_one(lock: Path) -> Iterator[None]:
 
 
 def install(folder: Path, lock: Path) -> None:
-    """Install with uv where it is present, else with venv and pip."""
+    """Install with uv where it is present, else with venv and pip.
+
+    The lock names every package: nothing has to be resolved, which old versions of pip do slowly.
+    """
     uv = find_uv()
     python = folder / "bin" / "python"
     if not python_fits(str(python)):
         shutil.rmtree(str(folder), ignore_errors=True)
         create(folder, uv)
     if uv:
-        step([uv, "pip", "install", "--python", str(python), "--compile-bytecode", "-r", str(lock)])
+        step(
+            [
+                uv,
+                "pip",
+                "install",
+                "--python",
+                str(python),
+                "--compile-bytecode",
+                "--no-deps",
+                "-r",
+                str(lock),
+            ]
+        )
         return
     if quiet([str(python), "-m", "pip", "--version"]) is None:
         step([str(python), "-m", "ensurepip", "--default-pip"])
-    options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    options = ["--no-deps", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     step([str(python), "-m", "pip", "install", *options, "-r", str(lock)])
 
 

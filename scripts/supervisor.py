@@ -38,8 +38,11 @@ HEALTH_INTERVAL_S = 5.0
 SILENCE_LIMIT_S = 45.0
 """A component that is silent for longer and does not work either (no processor time) hangs."""
 
-BUSY_LIMIT_S = 180.0
-"""One that still works may be slow on a loaded machine; after this it hangs all the same."""
+START_LIMIT_S = 120.0
+"""The same for one that was never heard of since it started: importing Airflow takes seconds."""
+
+BUSY_FACTOR = 4
+"""One that still works may be slow on a loaded machine; after so many times longer it hangs too."""
 
 BUSY_S = 0.02
 """Processor time between two looks that is more than waking up to wait again."""
@@ -102,7 +105,8 @@ class Component:
     def silence_s(self, now: float) -> float | None:
         """Seconds since the last sign of life when that is too long, None while all is well."""
         known = self.heard_at > self.started_at
-        limit = SILENCE_LIMIT_S if known and not self.is_busy else BUSY_LIMIT_S
+        idle_limit = SILENCE_LIMIT_S if known else START_LIMIT_S
+        limit = idle_limit * BUSY_FACTOR if self.is_busy else idle_limit
         silent = now - max(self.heard_at, self.started_at)
         return silent if silent > limit else None
 

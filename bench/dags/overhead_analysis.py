@@ -1,4 +1,4 @@
-"""# Overhead analysis
+"""Overhead analysis.
 
 The tasks of `contribution_analysis` with a simulated reviewer, for `bench/overhead.py`: what Airflow
 adds to the ledger's own path. Not part of the product.
@@ -28,7 +28,8 @@ def one_step(visit: Visit, chunk_id: int, name: str) -> dict[str, Any]:
     """Run one step over a chunk, the reviewer thinking about a batch at once."""
     reviewer = SimulatedReviewer()
     steps = {each.name: each for each in contribution_workflow(reviewer).steps}
-    counts = judge_chunk(chunk_id, steps[name], PreparingStore(of_bench(visit), reviewer))
+    store = PreparingStore(of_bench(visit), reviewer)
+    counts = judge_chunk(chunk_id, steps[name], store, reviewer.rubric_version)
     visit.input_size, visit.output_size = counts.taken, counts.stored
     return {"taken": counts.taken, "stored": counts.stored}
 
@@ -40,7 +41,9 @@ def one_step(visit: Visit, chunk_id: int, name: str) -> dict[str, Any]:
     doc_md=__doc__,
     tags=["participation"],
 )
-def overhead_analysis():
+def overhead_analysis() -> None:
+    """Fill, split, judge, settle, reconcile."""
+
     @step_task
     def fill(*, visit: Visit, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Store the items."""

@@ -37,7 +37,7 @@ def main() -> None:
         store = PreparingStore(ledger, reviewer)
         for chunk in chunks:
             for step in contribution_workflow(reviewer).steps:
-                judge_chunk(chunk["chunk_id"], step, store)
+                judge_chunk(chunk["chunk_id"], step, store, reviewer.rubric_version)
         ledger.settle("bench")
         analysis.reconcile(connection, TOWN, day)
         work.stay_until_measured()

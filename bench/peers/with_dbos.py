@@ -3,6 +3,9 @@
 Workflows are called directly, not through a queue, and nobody polls for results: its leanest way.
 """
 
+# Its library is not part of our environment: its decorators are unknown here.
+# mypy: disable-error-code="import-not-found,untyped-decorator,no-any-return"
+
 import asyncio
 from typing import Any
 

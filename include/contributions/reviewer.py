@@ -19,8 +19,8 @@ from include.municipality import DATA, DEFAULT_MUNICIPALITY, Municipality, load_
 
 ENGINE = "embedded"
 
-RULES_VERSION = 1
-"""Raised with every change of code that may change an answer; data files speak for themselves."""
+RULES = ("categories", "charter", "model", "normalisation", "patterns", "precision", "reviewer")
+"""Modules whose code is part of the judgement; a change of any of them is another rubric."""
 
 LANGUAGE_LIBRARIES = ("snowballstemmer", "pyspellchecker")
 """Their stems and words are part of the judgement, so their versions are part of the rubric."""
@@ -83,8 +83,14 @@ class EmbeddedReviewer:
 def rubric_version(municipality: Municipality, precision: PrecisionTable) -> str:
     """Name what an answer depends on besides the text: rules, data, charter, figures, libraries."""
     libraries = [f"{name} {importlib.metadata.version(name)}" for name in LANGUAGE_LIBRARIES]
-    parts = [str(RULES_VERSION), municipality.fingerprint, precision.fingerprint, *libraries]
+    parts = [_code(), municipality.fingerprint, precision.fingerprint, *libraries]
     return f"{ENGINE}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:12]}"
+
+
+def _code() -> str:
+    folder = Path(__file__).parent
+    lines = (line for name in RULES for line in (folder / f"{name}.py").read_bytes().splitlines())
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
 @lru_cache(maxsize=4)

@@ -327,7 +327,7 @@ def new_secrets() -> dict[str, str]:
     names = ["POSTGRES_PASSWORD", "AIRFLOW_DB_PASSWORD", "PARTICIPATION_DB_PASSWORD"]
     names += ["REDIS_PASSWORD", "JWT_SECRET", "API_SECRET_KEY", "ADMIN_PASSWORD"]
     fernet_key = urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    return {"FERNET_KEY": fernet_key} | {name: secrets.token_hex(16) for name in names}
+    return {"FERNET_KEY": fernet_key} | {name: secrets.token_hex(32) for name in names}
 
 
 @pytest.fixture(scope="session")

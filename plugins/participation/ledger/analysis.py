@@ -292,19 +292,18 @@ class LedgerAnalysis:
         ]
 
     def release(self) -> int:
-        """Give back what this run still claims, so that the next run may take it at once."""
-        with self.connection.transaction():
-            released = self.connection.execute(
-                "DELETE FROM claim k USING work_chunk w WHERE k.chunk_id = w.chunk_id"
-                " AND w.dag_id = %s AND w.run_id = %s",
-                (self.attempt.dag_id, self.attempt.run_id),
-            ).rowcount
-            self.connection.execute(
-                "UPDATE work_chunk SET claimed_until = now(), lease_token = NULL"
-                " WHERE dag_id = %s AND run_id = %s AND settled_at IS NULL",
-                (self.attempt.dag_id, self.attempt.run_id),
-            )
-        return released
+        """Give back what this run still claims, so that the next run may take it at once.
+
+        The claims expire and stay: what nobody took by then is found again when a task of this run
+        is cleared. Returns how many contributions were given back.
+        """
+        row = self.connection.execute(
+            "WITH given AS (UPDATE work_chunk SET claimed_until = now(), lease_token = NULL"
+            " WHERE dag_id = %s AND run_id = %s AND settled_at IS NULL RETURNING chunk_id)"
+            " SELECT count(*)::int FROM claim JOIN given USING (chunk_id)",
+            (self.attempt.dag_id, self.attempt.run_id),
+        ).fetchone()
+        return int(row[0]) if row else 0
 
     def days_of_run(self) -> list[date]:
         """List the days whose contributions this run's chunks held."""
