@@ -571,7 +571,7 @@ def _heard(process: "subprocess.Popen[str]", word: str) -> None:
     for line in _output(process):
         if line.startswith("{") and json.loads(line).get(word):
             return
-    raise ContestantError(f"{process.args!r:.200} ended before it was {word}: see above")
+    raise ContestantError(f"its process ended before it was {word}: see above")
 
 
 def _tell(process: "subprocess.Popen[str]") -> None:

@@ -28,26 +28,26 @@ app.conf.update(
 )
 
 
-@app.task
+@app.task(name="validate")
 def validate(number: int) -> dict[str, Any]:
     """Ask the slow reviewer; a green thread waits without holding its process."""
     time.sleep(work.REVIEW_S)
     return {"number": number, **work.answer("validate", number)}
 
 
-@app.task
+@app.task(name="classify")
 def classify(before: dict[str, Any]) -> dict[str, Any]:
     """Name the category."""
     return {**before, **work.answer("classify", before["number"])}
 
 
-@app.task
+@app.task(name="evaluate")
 def evaluate(before: dict[str, Any]) -> dict[str, Any]:
     """Say how far it can be relied on."""
     return {**before, **work.answer("evaluate", before["number"])}
 
 
-@app.task
+@app.task(name="settle")
 def settle(before: dict[str, Any]) -> dict[str, Any]:
     """Give the item its state."""
     return {**before, **work.answer("settle", before["number"])}
