@@ -70,9 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--law", type=int, action="append", help="only this law; may be repeated")
     parser.add_argument("--list", type=Path, default=LIST, help="another list of mutations")
     chosen = parser.parse_args(arguments)
-    found = [Mutation.of(entry) for entry in yaml.safe_load(chosen.list.read_text("utf-8"))]
-    mutations = [m for m in found if not chosen.law or m.law in chosen.law]
+    mutations = [m for m in listed(chosen.list) if not chosen.law or m.law in chosen.law]
     return 1 if run(mutations) else 0
+
+
+def listed(path: Path = LIST) -> list[Mutation]:
+    """Read the list of mutations."""
+    return [Mutation.of(entry) for entry in yaml.safe_load(path.read_text("utf-8"))]
 
 
 def run(mutations: Sequence[Mutation]) -> list[str]:

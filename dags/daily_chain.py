@@ -52,7 +52,8 @@ def daily_chain():
         """Read every new or changed file of the inbox into the ledger."""
         return contribution_tasks.load_inbox(visit)
 
-    @step_task(execution_timeout=timedelta(seconds=40))
+    # An inbox without files is no reason not to judge what waits.
+    @step_task(trigger_rule=TriggerRule.NONE_FAILED, execution_timeout=timedelta(seconds=40))
     def split(*, visit: Visit, dag_run: Any = None) -> list[int]:
         """Claim what the day still lacks and cut it into chunks; skipped when there is nothing."""
         return contribution_tasks.split_work(visit, chain_day(dag_run))

@@ -4,7 +4,7 @@ Reads every readable file of the inbox and stores what is new: the same text twi
 with two receipts, a broken record is set aside with file, line and reason, a half-written file waits.
 
 * **Reads** the inbox (`PARTICIPATION_INBOX`). **Writes** `contribution`, `receipt`, `quarantine`,
-  `source_file`, `load`.
+  `source_file`, `load`. An empty inbox is skipped, not failed.
 * **Announces** each day with new contributions as a partition of the asset `contributions`, which
   starts `contribution_analysis` for that day. No other DAG announces what was loaded here.
 * **Safe to run again**: a file that was read is recognised by its bytes; an announcement that was not
@@ -16,7 +16,7 @@ way out; mend it and clear the task, or wait for the next hour.
 
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, Param, dag
+from airflow.sdk import CronTriggerTimetable, Param, TriggerRule, dag
 
 from participation import contribution_tasks
 from participation.defaults import CONTRIBUTIONS, DAG_DEFAULTS, late_after
@@ -49,7 +49,8 @@ def load_contributions():
         """Read every new or changed file of the inbox into the ledger, one transaction a file."""
         return contribution_tasks.load_inbox(visit, (params or {}).get("folder"))
 
-    @step_task(outlets=[CONTRIBUTIONS])
+    # Runs after an empty inbox too: an earlier announcement may still be unconfirmed.
+    @step_task(outlets=[CONTRIBUTIONS], trigger_rule=TriggerRule.NONE_FAILED)
     def announce(*, visit: Visit, outlet_events: Any = None) -> dict[str, Any]:
         """Add one partition to the asset `contributions` for each day that has new rows."""
         return contribution_tasks.announce_days(visit, EMITTER, outlet_events)

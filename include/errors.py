@@ -24,6 +24,10 @@ class UnreadableSourceError(PermanentError):
     """A source cannot be read at all: a wrong path, an empty folder, a file of unknown form."""
 
 
+class EmptySourceError(UnreadableSourceError):
+    """A folder holds no file yet: an error for who named it, an ordinary hour for an inbox."""
+
+
 class UnreadableRecordError(PermanentError):
     """One record of a source cannot be used; the message is what its submitter would understand."""
 

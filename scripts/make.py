@@ -289,7 +289,7 @@ def install(folder: Path, lock: Path) -> None:
         return
     if quiet([str(python), "-m", "pip", "--version"]) is None:
         step([str(python), "-m", "ensurepip", "--default-pip"])
-    options = ["--no-deps", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    options = ["--no-deps", "--disable-pip-version-check", "--no-input", "--quiet"]
     step([str(python), "-m", "pip", "install", *options, "-r", str(lock)])
 
 

@@ -24,7 +24,9 @@ app.conf.update(
     task_serializer="json",
     result_serializer="json",
     broker_connection_retry_on_startup=True,
-    redis_max_connections=250,
+    # A hundred green threads share the connections; the default of ten loses a task now and then.
+    broker_transport_options={"max_connections": 1000},
+    redis_max_connections=1000,
 )
 
 

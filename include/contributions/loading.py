@@ -20,7 +20,7 @@ from include.contributions.sources.boundary import INCOMPLETE, TRUNCATED, plausi
 from include.contributions.sources.dates import PARIS
 from include.contributions.sources.encodings import fingerprint
 from include.contributions.sources.registry import detect
-from include.errors import UnreadableSourceError
+from include.errors import EmptySourceError, UnreadableSourceError
 from include.ports import LoadingStore, Source, SourceFile
 
 SETTLING_S = 600
@@ -92,7 +92,7 @@ def load_folder(root: Path, store: LoadingStore, *, now: datetime | None = None)
 
     Raises:
         UnreadableSourceError: The path does not exist, or nothing under it can be read; nothing was
-            stored.
+            stored. An :class:`include.errors.EmptySourceError` where there is no file at all.
     """
     now = now or datetime.now(UTC)
     findings = _inspect(root, now)
@@ -151,8 +151,9 @@ def _inspect(root: Path, now: datetime) -> _Findings:
         except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
             findings.notices.append(f"{name} : lecture impossible ({_cause(error)}).")
     if not findings.readable and not findings.waiting:
+        kind = UnreadableSourceError if findings.notices else EmptySourceError
         why = f" ({' '.join(findings.notices[:3])})" if findings.notices else ""
-        raise UnreadableSourceError(
+        raise kind(
             f"{_name(root)}: nothing to load{why}; put JSON, JSONL or CSV files or the form's "
             "mails there, or name another folder."
         )

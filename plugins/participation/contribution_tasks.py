@@ -21,7 +21,12 @@ from include.contributions.model import Contribution
 from include.contributions.processors import contribution_workflow
 from include.contributions.reviewer import embedded_reviewer
 from include.dockets import fits
-from include.errors import ConfigurationError, ReconciliationError, ReviewerBelowGateError
+from include.errors import (
+    ConfigurationError,
+    EmptySourceError,
+    ReconciliationError,
+    ReviewerBelowGateError,
+)
 from participation.defaults import CONTRIBUTIONS
 from participation.ledger import analysis, metrics, outbox
 from participation.ledger.analysis import Selection
@@ -38,10 +43,18 @@ log = logging.getLogger(__name__)
 
 
 def load_inbox(visit: Visit, folder: str | None = None) -> dict[str, Any]:
-    """Load the inbox, or a folder inside it, and balance what was read against what was stored."""
+    """Load the inbox, or a folder inside it, and balance what was read against what was stored.
+
+    Raises:
+        AirflowSkipException: The inbox holds no file yet.
+        UnreadableSourceError: The path is wrong, or no file in it can be read.
+    """
     root = _inside(visit.settings.inbox, folder)
     store = LedgerLoading(visit.connection, visit.settings.municipality, visit.attempt.run_id)
-    outcome = loading.load_folder(root, store)
+    try:
+        outcome = loading.load_folder(root, store)
+    except EmptySourceError as empty:
+        raise AirflowSkipException(str(empty)) from empty
     visit.item = f"load {outcome.load_id}"
     visit.input_size = outcome.records + outcome.broken
     visit.output_size = outcome.added
