@@ -115,12 +115,14 @@ def kill_rounds(system: RealSystem, chosen: argparse.Namespace, report: Report) 
         else:
             report.add(done.as_dict())
             wrong += [f"round {number} ({target}): {each}" for each in done.wrong]
-            resumed += [done.resumed_s] if done.resumed_s is not None else []
+            resumed.append(max(done.resumed_s or 0.0, done.again_s or 0.0))
         number += 1
     if resumed:
         resumed.sort()
         middle = resumed[len(resumed) // 2]
-        print(f"{number} rounds; resumed after {middle} s (median), {resumed[-1]} s (longest)")
+        print(
+            f"{number} rounds; at work again after {middle} s (median), {resumed[-1]} s (longest)"
+        )
     return wrong
 
 

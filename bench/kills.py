@@ -120,8 +120,8 @@ def kill_round(
     if done.ended != "success":
         done.wrong.append(f"the run ended as {done.ended}")
     # The last tasks of a run come after every kill: without a new attempt nothing went on.
-    if done.resumed_s is None or done.resumed_s > RESUME_LIMIT_S:
-        done.wrong.append(f"resumed after {done.resumed_s} s, allowed are {RESUME_LIMIT_S}")
+    if done.resumed_s is None or max(done.resumed_s, done.again_s or 0) > RESUME_LIMIT_S:
+        done.wrong.append(f"not at work again within {RESUME_LIMIT_S} s")
     done.seconds = round(time.monotonic() - began, 1)
     return done
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -403,7 +404,7 @@ class OwnInAirflow(Contestant):
             self.pid = process.pid
             self.state = StateFolder(state.resolve())
             self._wait_for_airflow(process)
-            yield "Airflow 3.3.2"
+            yield f"Airflow {metadata.version('apache-airflow')}"
 
     def race(self, asked: Round) -> tuple[float, float]:
         """Trigger a run by REST and wait for its end."""

@@ -98,13 +98,15 @@ def judge() -> int:
 
 
 def test() -> int:
-    """Domain first, in an environment without Airflow; then everything."""
-    arguments = extra_arguments()
-    if not arguments:
-        code = call(domain_environment(), "-m", "pytest", "-q", "include", "tests/unit")
-        if code:
-            return code
-    return in_environment("-m", "pytest", "-m", "not services", *arguments)
+    """The domain in an environment without Airflow, then the rest; ARGS names some tests instead."""
+    if arguments := extra_arguments():
+        return in_environment("-m", "pytest", *arguments)
+    domain = ["include", "tests/unit"]
+    code = call(domain_environment(), "-m", "pytest", "-q", *domain)
+    apart = {"unit", "services", "__pycache__"}
+    folders = (each.name for each in (ROOT / "tests").iterdir() if each.is_dir())
+    rest = [f"tests/{name}" for name in sorted(folders) if name not in apart]
+    return max(code, in_environment("-m", "pytest", "-m", "not services", *rest))
 
 
 def test_services() -> int:
