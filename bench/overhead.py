@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,7 +34,8 @@ from state_folder import StateFolder
 
 PEERS = ROOT / "bench" / "peers"
 
-LIMIT_S = 600
+LIMIT_S = 300
+"""A contestant that needs longer to come up or for a round is reported as failed; it holds up nobody."""
 
 OWN_CHECK = """
 SELECT external_id::int, state, category FROM participation.contribution
@@ -471,7 +473,8 @@ def runner(
         text=True,
     )
     try:
-        _heard(process, "ready")
+        with time_limit([process]):
+            _heard(process, "ready")
         yield process
     finally:
         process.kill()
@@ -483,7 +486,7 @@ def race(
 ) -> tuple[float, float, list[dict[str, Any]]]:
     """Fire the gun and return wall seconds, CPU seconds, and what everybody said at the end."""
     pids = [*(process.pid for process in runners), *bystanders]
-    with meter.cpu_of(pids) as spent:
+    with meter.cpu_of(pids) as spent, time_limit(runners):
         began = time.monotonic()
         for process in runners:
             _tell(process)
@@ -495,6 +498,32 @@ def race(
         _tell(process)
         said += [json.loads(line) for line in _output(process) if line.startswith("{")]
     return wall_s, spent["cpu_s"], said
+
+
+@contextmanager
+def time_limit(runners: Sequence["subprocess.Popen[str]"]) -> Iterator[None]:
+    """Kill processes that are still at work after the limit; whoever listens to them hears the end.
+
+    Raises:
+        ContestantError: The limit was reached.
+    """
+    reached = threading.Event()
+
+    def end() -> None:
+        reached.set()
+        for process in runners:
+            process.kill()
+
+    timer = threading.Timer(LIMIT_S, end)
+    timer.start()
+    try:
+        yield
+    except ContestantError as error:
+        if reached.is_set():
+            raise ContestantError(f"not done after {LIMIT_S} s") from error
+        raise
+    finally:
+        timer.cancel()
 
 
 @contextmanager

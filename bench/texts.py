@@ -35,6 +35,9 @@ WHEN = (
     "Pendant les grandes marées", "Les soirs de semaine", "Depuis les travaux", "En basse saison",
     "Les jours de marché", "Dès la tombée de la nuit", "Depuis la rentrée",
 )  # fmt: skip
+LONGEST_READ = 8_000
+"""Characters; `max_characters` of the town's charter."""
+
 SUBJECTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "economie": (
         ("les petits ligneurs manquent de place pour vendre leur pêche",
@@ -209,24 +212,28 @@ def write_jsonl(path: Path, made: Iterator[Made]) -> dict[Kind, int]:
 
 
 def pathological() -> dict[str, str]:
-    """Texts that a careless pattern takes long over, by what is odd about them."""
+    """Texts that a careless pattern takes long over, by what is odd about them.
+
+    All but the last are as long as the reviewer still reads: what is longer it hands on unread.
+    """
     dice = random.Random(7)
-    return {
-        "one word of 20,000 letters": "a" * 20_000,
-        "20,000 exclamation marks": "!" * 20_000,
+    odd = {
+        "one long word": "a" * 20_000,
+        "exclamation marks": "!" * 20_000,
         "spaced letters": " ".join("connard" * 1_500),
         "zero-width between letters": "\u200b".join("le port d'Audierne " * 500),
         "accents stacked": "e\u0301\u0301\u0301\u0301" * 3_000,
         "unknown words": " ".join(
             "".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=12)) for _ in range(1_500)
         ),
-        "one sentence 200 times": "Le port d'Audierne manque de bancs. " * 200,
+        "one sentence many times": "Le port d'Audierne manque de bancs. " * 300,
         "links": "voir www.exemple.example/page?x=1 " * 500,
         "digits and leet": "c0nn4rd 5p4m 1d10t " * 700,
         "open brackets": "(" * 10_000 + ")" * 10_000,
         "blank lines": "Audierne\n\n" * 3_000,
-        "60,000 characters of civic French": "Il faudrait réparer le quai à Esquibien. " * 1_500,
     }
+    whole = {what: text[:LONGEST_READ] for what, text in odd.items()}
+    return whole | {"too long": "Il faudrait réparer le quai à Esquibien. " * 1_500}
 
 
 def _new(dice: random.Random, kind: Kind, number: int, day: date, seen: set[int]) -> Made:

@@ -18,7 +18,7 @@ class ParticipationPlugin(AirflowPlugin):
     operator_extra_links = [ReportLink()]  # noqa: RUF012 - as Airflow declares it
     external_views = [  # noqa: RUF012 - as Airflow declares it
         {
-            "name": "Participation report",
+            "name": "Reports",
             "href": "/participation/reports",
             "url_route": "participation-report",
             "destination": "nav",
@@ -26,7 +26,7 @@ class ParticipationPlugin(AirflowPlugin):
         },
         {
             "name": "Report",
-            "href": "/participation/runs/report?run_id={RUN_ID}",
+            "href": "/participation/runs/report?dag_id={DAG_ID}&run_id={RUN_ID}",
             "url_route": "participation-run-report",
             "destination": "dag_run",
         },

@@ -229,9 +229,12 @@ class MainJob:
         """
         with connect(os.environ["LEDGER_DSN"]) as connection:
             found = of_inbox(connection, str(self.inbox))
+            # Today's page when something of this folder came today, else its newest day's.
+            days = [today.isoformat(), *found["days"]]
+            wanted = max(set(found["days"]) & {today.isoformat()} or days[1:] or days)
             report = connection.execute(
-                "SELECT html_path FROM report ORDER BY received_on = %s DESC, written_at DESC",
-                [today],
+                "SELECT html_path FROM report WHERE received_on = %s ORDER BY written_at DESC",
+                [wanted],
             ).fetchone()
         if sum(found[state] for state in STATES) != found["loaded"]:
             raise JobFailedError(f"the six states do not add up to what was loaded: {found}")

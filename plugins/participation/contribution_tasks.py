@@ -166,9 +166,19 @@ def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
 
 
 def settle_states(visit: Visit) -> dict[str, Any]:
-    """Give each judged contribution its state and open a review case for each doubtful one."""
+    """Give each judged contribution its state and open a review case for each doubtful one.
+
+    Raises:
+        ReconciliationError: Chunks of this run lack results; what is whole was settled. Red as well,
+            so that a clear of what failed settles again, and reconciles only after that.
+        AirflowSkipException: This run judged nothing.
+    """
     states = visit.analysis.settle(f"{visit.attempt.dag_id}/{visit.attempt.run_id}")
     visit.output_size = sum(states.values())
+    if left := visit.analysis.unsettled():
+        raise ReconciliationError(
+            f"{visit.output_size} settled, but chunks lack results (id, contributions): {left}"
+        )
     if not states:
         raise AirflowSkipException("nothing to settle: this run judged nothing")
     return {"settled": sum(states.values()), "states": states}

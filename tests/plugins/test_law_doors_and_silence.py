@@ -220,6 +220,18 @@ def test_a_run_with_work_left_ends_red_and_gives_it_back(ledger, instance):
 
 
 @pytest.mark.postgres
+def test_settling_is_red_while_a_chunk_lacks_results(ledger, instance):
+    """Otherwise a clear of what failed would pass settling by and reconcile too early."""
+    fill(ledger)
+    with steps.visit("split") as here:
+        contribution_tasks.split_work(here, DAY)
+    instance.task_id = "settle"
+
+    with pytest.raises(ProcessingError, match="chunks lack results"), steps.visit("settle") as here:
+        contribution_tasks.settle_states(here)
+
+
+@pytest.mark.postgres
 @pytest.mark.parametrize("state", ["failed", "upstream_failed"])
 def test_a_failed_task_makes_its_run_red(ledger, instance, state):
     """The tasks after it may go on, but the last one says so."""

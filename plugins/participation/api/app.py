@@ -6,7 +6,7 @@ from typing import Annotated
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag, requires_authenticated
 from fastapi import Depends, FastAPI, HTTPException, Path, Query
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 
 from include.errors import LedgerUnavailableError
 from participation.hooks.ledger import ledger_dsn
@@ -36,23 +36,28 @@ app = FastAPI(
 
 
 @app.get("/reports", response_class=HTMLResponse)
-def newest_report() -> RedirectResponse:
-    """Show the newest report."""
-    days = _column("SELECT received_on FROM report WHERE municipality = %s ORDER BY 1 DESC LIMIT 1")
-    if not days:
-        raise HTTPException(404, "No report yet: run the DAG daily_chain for a day.")
-    return RedirectResponse(f"/participation/reports/{days[0]}", headers=HEADERS)
+def newest_report() -> HTMLResponse:
+    """Show the newest report of a day on which something was received, else the newest."""
+    days = _days(
+        "SELECT received_on FROM report WHERE municipality = %(town)s"
+        " ORDER BY (figures ->> 'sum')::int > 0 DESC, received_on DESC LIMIT 1"
+    )
+    return _page(days[0]) if days else _missing("Aucun rapport pour l'instant.")
 
 
 @app.get("/runs/report", response_class=HTMLResponse)
-def report_of_run(run_id: Annotated[str, Query(max_length=250)]) -> HTMLResponse:
-    """Show the report that a run of the daily chain wrote."""
-    days = _column("SELECT received_on FROM report WHERE municipality = %s AND run_id = %s", run_id)
-    if not days:
-        raise HTTPException(
-            404, "This run wrote no report, or a later run of its day wrote it anew."
-        )
-    return _page(days[0])
+def report_of_run(
+    dag_id: Annotated[str, Query(max_length=250)], run_id: Annotated[str, Query(max_length=250)]
+) -> HTMLResponse:
+    """Show the report that a run wrote, or that of the day whose contributions it judged."""
+    days = _days(
+        "SELECT received_on FROM report WHERE municipality = %(town)s AND run_id = %(run)s"
+        " UNION ALL SELECT w.received_on FROM work_chunk w WHERE w.municipality = %(town)s"
+        " AND (w.dag_id, w.run_id) = (%(dag)s, %(run)s) AND w.received_on IS NOT NULL LIMIT 1",
+        dag=dag_id,
+        run=run_id,
+    )
+    return _page(days[0]) if days else _missing("Cette exécution n'a pas écrit de rapport.")
 
 
 @app.get("/reports/{day}", response_class=HTMLResponse)
@@ -65,16 +70,25 @@ def _page(day: date) -> HTMLResponse:
     path = Settings().reports / f"{day.isoformat()}.html"
     try:
         return HTMLResponse(path.read_text(encoding="utf-8"), headers=HEADERS)
-    except FileNotFoundError as error:
-        raise HTTPException(
-            404, f"No report for {day}: run the DAG daily_chain with this partition key."
-        ) from error
+    except FileNotFoundError:
+        return _missing(f"Aucun rapport pour le {day.isoformat()}.")
 
 
-def _column(query: str, *more: str) -> list[date]:
-    settings = Settings()
+def _missing(sentence: str) -> HTMLResponse:
+    body = (
+        '<!doctype html><html lang="fr"><meta charset="utf-8"><title>Rapport</title>'
+        '<body style="font: 1rem/1.5 sans-serif; margin: 3rem auto; max-width: 40rem; color-scheme:'
+        f' light dark"><h1>Pas de rapport</h1><p>{sentence}</p><p>Un rapport est écrit chaque jour par'
+        " le DAG <code>daily_chain</code>, et pour un autre jour par une exécution dont la clé de"
+        " partition est ce jour.</p></body></html>"
+    )
+    return HTMLResponse(body, status_code=404, headers=HEADERS)
+
+
+def _days(query: str, **names: str) -> list[date]:
+    town = Settings().municipality
     try:
         with session(ledger_dsn()) as connection:
-            return [value for (value,) in connection.execute(query, (settings.municipality, *more))]
+            return [value for (value,) in connection.execute(query, {"town": town, **names})]
     except LedgerUnavailableError as error:
         raise HTTPException(503, "The ledger does not answer: try again in a minute.") from error
