@@ -19,6 +19,8 @@ PRELOADED_MODULES = (
     "airflow.sdk.execution_time.task_runner",
     "airflow.dag_processing.dagbag",
     "include.contributions.preloaded",
+    "participation.contribution_tasks",
+    "participation.operators.report",
 )
 """Imported once by the server that task processes are forked from, instead of once per task."""
 

@@ -171,7 +171,10 @@ def test_a_second_copy_of_an_attempt_waits_for_the_first(ledger, ledger_dsn, mon
     entered = []
 
     with connect(ledger_dsn) as other, fence.single_runner(ledger, attempt):
-        with pytest.raises(TransientError, match="another copy"), fence.single_runner(other, attempt):
+        with (
+            pytest.raises(TransientError, match="another copy"),
+            fence.single_runner(other, attempt),
+        ):
             entered.append("second copy")
         elsewhere = Attempt("contribution_analysis", "run-1", "judge.validate", 1, 1)
         with fence.single_runner(other, elsewhere):

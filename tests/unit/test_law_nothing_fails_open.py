@@ -29,7 +29,15 @@ FAULTS = (
     RecursionError(),
     MemoryError(),
 )
-NONSENSE = (None, "accept", {"decision": "accept", "is_valid": True}, b"accept", 1, [], Decision.ACCEPT)
+NONSENSE = (
+    None,
+    "accept",
+    {"decision": "accept", "is_valid": True},
+    b"accept",
+    1,
+    [],
+    Decision.ACCEPT,
+)
 
 
 @dataclass
