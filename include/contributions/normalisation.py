@@ -178,6 +178,13 @@ class Normaliser:
 
     def _join_spaced(self, text: str, tokens: list[Token]) -> Iterator[Token]:
         """Make one token of letters written apart, as in ``d é t e s t e``."""
+        single = [place for place, token in enumerate(tokens) if len(token.form.folded) == 1]
+        reach = _SPACED_LETTERS - 1
+        if not any(
+            last - first == reach for first, last in zip(single, single[reach:], strict=False)
+        ):
+            yield from tokens
+            return
         index = 0
         while index < len(tokens):
             last = index

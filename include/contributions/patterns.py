@@ -18,7 +18,7 @@ Matching is a walk with bounded gaps, so its cost grows with the length of the t
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import NamedTuple, TypeVar
@@ -191,8 +191,10 @@ class Matcher:
         self._masks = masks
         self._classes = {entry.klass for entry in entries}
         self._single: dict[str, Entry] = {}
-        self._phrases: dict[str, list[tuple[Pattern, Entry]]] = defaultdict(list)
-        self._patterns: dict[str, list[tuple[Pattern, Rule]]] = defaultdict(list)
+        self._phrases: dict[str, list[tuple[int, Pattern, Entry]]] = defaultdict(list)
+        self._patterns: dict[str, list[tuple[int, Pattern, Rule]]] = defaultdict(list)
+        self._bits: dict[frozenset[str], int] = {}
+        self._label_bits: dict[str, int] = defaultdict(int)
         for entry in entries:
             for phrase in entry.phrases:
                 self._add_phrase(phrase, entry)
@@ -200,8 +202,9 @@ class Matcher:
             for written in rule.patterns:
                 pattern = self._compile(written, rule.id)
                 for label in pattern[0].labels:
-                    self._patterns[label].append((pattern, rule))
+                    self._patterns[label].append((self._required(pattern), pattern, rule))
         self._word = lru_cache(maxsize=CACHE_SIZE)(self._labels_and_entries)
+        self._carried = lru_cache(maxsize=CACHE_SIZE)(self._carried_bits)
         self._phrase_starts = lru_cache(maxsize=CACHE_SIZE)(partial(_starts, self._phrases))
         self._rule_starts = lru_cache(maxsize=CACHE_SIZE)(partial(_starts, self._patterns))
 
@@ -216,17 +219,46 @@ class Matcher:
             hits.extend(EntryHit(entry, position, position + 1) for entry in entries)
         phrase_hits = [
             EntryHit(entry, first, last)
-            for first, last, entry in _search(tokens, labels, self._phrase_starts)
+            for first, last, entry in _search(
+                tokens, labels, self._phrase_starts, self._present(labels)
+            )
         ]
         if phrase_hits:
             hits, labels = self._with_phrases(hits, phrase_hits, labels)
         rules = [
             RuleHit(rule, first, last)
-            for first, last, rule in _search(tokens, labels, self._rule_starts)
+            for first, last, rule in _search(
+                tokens, labels, self._rule_starts, self._present(labels)
+            )
         ]
         hits.sort(key=lambda hit: (hit.first, -hit.last, hit.entry.id))
         rules.sort(key=lambda hit: (hit.first, -hit.last, hit.rule.id))
         return Findings(tuple(hits), tuple(rules), tuple(labels))
+
+    def _present(self, labels: Iterable[frozenset[str]]) -> int:
+        """Bits of every pattern element that some word of the text could be."""
+        present = 0
+        for own in set(labels):
+            present |= self._carried(own)
+        return present
+
+    def _carried_bits(self, labels: frozenset[str]) -> int:
+        carried = 0
+        for label in labels:
+            carried |= self._label_bits.get(label, 0)
+        return carried
+
+    def _required(self, pattern: Pattern) -> int:
+        """Bits of the elements without which a pattern cannot match; asked before any search."""
+        required = 0
+        for element in pattern[1:]:
+            if element.optional:
+                continue
+            bit = self._bits.setdefault(element.labels, 1 << len(self._bits))
+            for label in element.labels:
+                self._label_bits[label] |= bit
+            required |= bit
+        return required
 
     def _with_phrases(
         self,
@@ -259,7 +291,7 @@ class Matcher:
             return
         pattern = self._compile(phrase, entry.id)
         for label in pattern[0].labels:
-            self._phrases[label].append((pattern, entry))
+            self._phrases[label].append((self._required(pattern), pattern, entry))
 
     def _compile(self, written: str, owner: str) -> Pattern:
         elements: list[_Element] = []
@@ -294,8 +326,8 @@ class Matcher:
 
 
 def _starts(
-    index: Mapping[str, Sequence[tuple[Pattern, Owner]]], labels: frozenset[str]
-) -> tuple[tuple[Pattern, Owner], ...]:
+    index: Mapping[str, Sequence[tuple[int, Pattern, Owner]]], labels: frozenset[str]
+) -> tuple[tuple[int, Pattern, Owner], ...]:
     """Patterns that may begin at a word; most words begin none."""
     return tuple(item for label in sorted(labels) for item in index.get(label, ()))
 
@@ -303,15 +335,17 @@ def _starts(
 def _search(
     tokens: Sequence[Token],
     labels: Sequence[frozenset[str]],
-    starts: Callable[[frozenset[str]], tuple[tuple[Pattern, Owner], ...]],
+    starts: Callable[[frozenset[str]], tuple[tuple[int, Pattern, Owner], ...]],
+    present: int,
 ) -> set[tuple[int, int, Owner]]:
     """Find every owner once per span; a set, since two labels may lead to one pattern."""
     return {
         (position, last, owner)
         for position, own in enumerate(labels)
         if own
-        for pattern, owner in starts(own)
-        if (last := _end_of(pattern, 1, position + 1, tokens, labels))
+        for required, pattern, owner in starts(own)
+        if required & present == required
+        and (last := _end_of(pattern, 1, position + 1, tokens, labels))
     }
 
 

@@ -103,9 +103,12 @@ def test_only_a_sound_answer_accepts(behaviours, last):
     step = contribution_workflow(Unsound(behaviours)).steps[0]
 
     try:
-        judge_chunk(1, step, chunk, last_attempt=last)
+        judge_chunk(1, step, chunk, REVIEWER.rubric_version, last_attempt=last)
         whole = True
-    except Exception:  # noqa: BLE001 - the task is red, which is never an acceptance
+    except Exception:
+        # The task is red, which is never an acceptance; but only an unsound reviewer may make it so.
+        if all(behaviour == "sound" for behaviour in behaviours):
+            raise
         whole = False
 
     for number, behaviour in enumerate(behaviours):
