@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from participation.deadlines import RunQueuedAt
 from participation.operators.report import ReportLink
 
 
@@ -15,6 +16,7 @@ class ParticipationPlugin(AirflowPlugin):
     """Pages under ``/participation`` and links to them."""
 
     name = "participation"
+    deadline_references = [RunQueuedAt]  # noqa: RUF012 - as Airflow declares it
     operator_extra_links = [ReportLink()]  # noqa: RUF012 - as Airflow declares it
     external_views = [  # noqa: RUF012 - as Airflow declares it
         {

@@ -154,7 +154,7 @@ def _settings(state: StateFolder, ports: Ports, airflow_dsn: str) -> dict[str, d
             "scheduler_health_check_server_port": str(ports.scheduler_health),
             "scheduler_idle_sleep_time": "0.25",
             # A task whose process was killed with its worker is found within a minute.
-            "task_instance_heartbeat_timeout": "60",
+            "task_instance_heartbeat_timeout": "40",
             "orphaned_tasks_check_interval": "30",
             "max_dagruns_to_create_per_loop": "50",
         },

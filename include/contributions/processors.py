@@ -19,7 +19,7 @@ from include.contributions.model import (
     Judgement,
     Validation,
 )
-from include.errors import PermanentError
+from include.errors import PermanentError, UnreadableAnswerError
 from include.ports import Reviewer
 from include.processing.model import ErrorStrategy, ProcessingContext, Step, StepObserver
 from include.processing.workflow import RetryBudget, Workflow
@@ -36,7 +36,7 @@ class ValidationProcessor:
 
     def __call__(self, context: ProcessingContext, /) -> Validation:
         """Return the reviewer's validation."""
-        return self.reviewer.validate(_contribution(context))
+        return _of(Validation, self.reviewer.validate(_contribution(context)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ClassificationProcessor:
 
     def __call__(self, context: ProcessingContext, /) -> Classification:
         """Return the reviewer's classification."""
-        return self.reviewer.classify(_contribution(context))
+        return _of(Classification, self.reviewer.classify(_contribution(context)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,12 @@ def judge(
         classification=results["classify"],
         evaluation=results["evaluate"],
     )
+
+
+def _of(kind: type[AnswerT], answer: object) -> AnswerT:
+    if not isinstance(answer, kind):
+        raise UnreadableAnswerError(f"expected a {kind.__name__}, got {answer!r}"[:500])
+    return answer
 
 
 def _contribution(context: ProcessingContext) -> Contribution:

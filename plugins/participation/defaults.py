@@ -6,9 +6,10 @@ from typing import Any
 
 from airflow.sdk import Asset, AssetWatcher, RetryDecision, RetryPolicy
 from airflow.sdk.definitions.callback import AsyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from include.errors import cause_chain, is_transient
+from participation.deadlines import RunQueuedAt
 from participation.triggers.outbox import PostgresOutboxTrigger
 
 TAGS = frozenset({"participation", "contributions", "documents", "review", "daily"})
@@ -81,7 +82,7 @@ CONTRIBUTIONS_OUTBOX = Asset(
 def late_after(minutes: int) -> DeadlineAlert:
     """Alert when a run is not done some minutes after it was queued, started or not."""
     return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=RunQueuedAt(),
         interval=timedelta(minutes=minutes),
         callback=AsyncCallback(
             "participation.callbacks.note_deadline_miss",

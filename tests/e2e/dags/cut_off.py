@@ -6,10 +6,11 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 from airflow.sdk.definitions.callback import AsyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from participation import contribution_tasks
 from participation.callbacks import reconcile_cut_off
+from participation.deadlines import RunQueuedAt
 from participation.defaults import DAILY_DEFAULTS
 from participation.steps import Visit, step_task
 
@@ -22,7 +23,7 @@ ALERT = "not done 5 s after it was queued"
     dagrun_timeout=timedelta(seconds=30),
     default_args=DAILY_DEFAULTS,
     deadline=DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=RunQueuedAt(),
         interval=timedelta(seconds=5),
         callback=AsyncCallback(
             "participation.callbacks.note_deadline_miss", kwargs={"alert": ALERT}
