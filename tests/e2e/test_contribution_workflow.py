@@ -4,7 +4,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-import requests
 
 from bench.real_system import (
     ANALYSIS,
