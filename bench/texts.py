@@ -231,6 +231,7 @@ def pathological() -> dict[str, str]:
         "digits and leet": "c0nn4rd 5p4m 1d10t " * 700,
         "open brackets": "(" * 10_000 + ")" * 10_000,
         "blank lines": "Audierne\n\n" * 3_000,
+        "nothing but line ends": "0" + "\n" * 7_900 + "a",
     }
     whole = {what: text[:LONGEST_READ] for what, text in odd.items()}
     return whole | {"too long": "Il faudrait réparer le quai à Esquibien. " * 1_500}

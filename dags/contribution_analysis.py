@@ -105,7 +105,7 @@ def contribution_analysis():
         day = contribution_tasks.run_day(dag_run.partition_key, asked.get("day"))
         books = contribution_tasks.reconcile_run(visit, day)
         single = contribution_tasks.report_single(visit, asked.get("text"), asked.get("ids"))
-        return {**books, "result": single} if single else books
+        return contribution_tasks.with_single(books, single)
 
     judged = contribution_tasks.judge_chunks(split())
     judged >> settle() >> reconcile()

@@ -18,9 +18,7 @@ PRELOADED_MODULES = (
     "airflow.executors.local_executor",
     "airflow.sdk.execution_time.task_runner",
     "airflow.dag_processing.dagbag",
-    "include.contributions.preloaded",
-    "participation.contribution_tasks",
-    "participation.operators.report",
+    "participation.preloaded",
 )
 """Imported once by the server that task processes are forked from, instead of once per task."""
 

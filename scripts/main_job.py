@@ -236,6 +236,8 @@ class MainJob:
                 "SELECT html_path FROM report WHERE received_on = %s ORDER BY written_at DESC",
                 [wanted],
             ).fetchone()
+        if found["load_id"] is None:
+            raise JobFailedError(f"no load of {self.inbox} is on record")
         if sum(found[state] for state in STATES) != found["loaded"]:
             raise JobFailedError(f"the six states do not add up to what was loaded: {found}")
         return {

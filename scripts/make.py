@@ -56,7 +56,7 @@ def main(verb: str) -> int:
 def run() -> int:
     """Start everything on the samples or on DATA."""
     inbox = Path(os.environ.get("DATA") or SAMPLES).expanduser()
-    inbox = Path(os.path.abspath(str(ROOT / inbox)))  # noqa: PTH100 - a link stays a link
+    inbox = Path(os.path.realpath(str(ROOT / inbox)))
     reason = unusable(inbox)
     if reason:
         return complain(reason)

@@ -544,7 +544,7 @@ def _answers(url: str) -> bool:
 def main(environ: Mapping[str, str], *, idle: bool) -> int:
     """Run under a guard, without the main job when idle; the exit code of ``make run``."""
     state = StateFolder.from_environment()
-    inbox = Path(environ["PARTICIPATION_INBOX"])
+    inbox = Path(environ["PARTICIPATION_INBOX"]).resolve()
     try:
         lock = state.lock()
     except AlreadyRunningError as error:

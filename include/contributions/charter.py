@@ -66,7 +66,7 @@ _CONTACTS = (
 _PRICE = re.compile(r"(?:\d[\d .,]{0,9}\s?(?:€|£|\$|euros?\b|eur\b)|[€£$]\s?\d)", re.IGNORECASE)
 _MARKUP = re.compile(
     r"</?[a-z!][^<>]{0,200}>|[{\[]\s*[\"'][\w ]{1,40}[\"']\s*:|```|\{\{|\{%|\[/?(?:INST|SYSTEM)\]"
-    r"|<\||(?:^|\n)\s*#{2,}\s*\w|(?:^|\n)\s*(?:system|assistant|user|syst[eè]me|ia|ai)\s*:",
+    r"|<\||(?:^|\n)[ \t]*#{2,}[ \t]*\w|(?:^|\n)[ \t]*(?:system|assistant|user|syst[eè]me|ia|ai)[ \t]*:",
     re.IGNORECASE,
 )
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{24,}={0,2}(?![A-Za-z0-9+/=])")

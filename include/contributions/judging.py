@@ -13,7 +13,6 @@ import codecs
 import contextlib
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,9 @@ from typing import Any, BinaryIO
 import stamina.instrumentation
 
 from include.contributions.model import MAX_TEXT_CHARACTERS, Category, Contribution
+from include.contributions.model import declared as declared_category
 from include.contributions.processors import judge
+from include.contributions.sources.boundary import cleaned
 from include.errors import ParticipationError, ProcessingError, UnreadableRecordError
 from include.ports import Reviewer
 from include.processing.workflow import RetryBudget
@@ -36,7 +37,6 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 STANDARD_STREAM = "-"
 
 UNREADABLE = "\ufffd"
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 """NUL and lone surrogates can be neither stored nor sent. One character replaces one, so that
 quoted spans still count the citizen's own characters."""
 
@@ -204,8 +204,8 @@ def _read_entry(line: bytes) -> _Entry:
     category, unknown = _read_category(fields.get("category"))
     if unknown:
         warnings.append(unknown)
-    clean_constat, clean_ideas = _storable(constat), _storable(ideas)
-    if (clean_constat, clean_ideas) != (constat, ideas):
+    (clean_constat, replaced), (clean_ideas, more) = cleaned(constat), cleaned(ideas)
+    if replaced or more:
         warnings.append(f"Des caractères illisibles ont été remplacés par « {UNREADABLE} ».")
     contribution = Contribution(_storable(str(line_id)), clean_constat, clean_ideas, category)
     return _Entry(line_id, contribution, tuple(warnings))
@@ -238,14 +238,15 @@ def _read_category(declared: object) -> tuple[Category | None, str | None]:
     """Read the form's own field; one that is none of the seven counts as not given, and says so."""
     if declared is None or declared == "":
         return None, None
-    if isinstance(declared, str) and declared in set(Category):
-        return Category(declared), None
+    known = declared_category(declared) if isinstance(declared, str) else None
+    if known:
+        return known, None
     shown = _storable(str(declared))[:60]
     return None, f"Catégorie inconnue, traitée comme non indiquée : « {shown} »."
 
 
 def _storable(text: str) -> str:
-    return _UNSTORABLE.sub(UNREADABLE, text)
+    return cleaned(text)[0]
 
 
 def _error_line(line_id: str | int | None, number: int, reason: str, detail: str) -> JudgedLine:

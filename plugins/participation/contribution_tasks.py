@@ -20,6 +20,7 @@ from include.contributions.analysis import ChunkCounts, judge_chunk
 from include.contributions.model import Contribution
 from include.contributions.processors import contribution_workflow
 from include.contributions.reviewer import embedded_reviewer
+from include.contributions.sources.boundary import cleaned
 from include.dockets import fits
 from include.errors import (
     ConfigurationError,
@@ -88,7 +89,6 @@ def announce_days(visit: Visit, emitter: str | None, outlet_events: Any) -> dict
     return {
         "day_count": len(found.days),
         "contribution_count": found.contribution_count,
-        "last_outbox_id": max(found.outbox_ids),
         "outbox_ids": list(found.outbox_ids),
     }
 
@@ -110,23 +110,11 @@ def split_work(
     """Claim what lacks a judgement under the current rubric and cut it into chunks.
 
     Raises:
-        ConfigurationError: Neither a day nor ids nor a text was given.
+        ConfigurationError: Not exactly one of day, ids and text was given, or an id is unknown.
         AirflowSkipException: There is nothing to do, with the reason.
     """
-    if text:
-        submitted = LedgerLoading(visit.connection, visit.settings.municipality).submit(
-            Contribution(f"{SINGLE_SOURCE}:{visit.attempt.run_id}", text), visit.attempt.dag_id
-        )
-        selection = Selection(ids=(submitted,))
-    elif ids:
-        selection = Selection(ids=tuple(ids))
-    elif day:
-        selection = Selection(day=day)
-    else:
-        raise ConfigurationError(
-            "say what to judge: trigger with a partition key (a day), or fill in day, ids or text"
-        )
-    rubric = embedded_reviewer().rubric_version
+    selection = _selection(visit, day, ids, text)
+    rubric = embedded_reviewer(visit.settings.municipality).rubric_version
     visit.received_on = day
     chunks = visit.analysis.split(selection, rubric, chunk_size)
     visit.input_size = sum(chunk["item_count"] for chunk in chunks)
@@ -141,11 +129,33 @@ def split_work(
     return [chunk["chunk_id"] for chunk in chunks]
 
 
+def _selection(
+    visit: Visit, day: date | None, ids: list[str] | None, text: str | None
+) -> Selection:
+    if sum(given is not None and given != [] for given in (day, ids, text)) != 1:
+        raise ConfigurationError(
+            "say what to judge: a partition key (a day), or one of day, ids and text, not several"
+        )
+    if text is not None:
+        storable, _ = cleaned(text)
+        if not storable.strip():
+            raise ConfigurationError("the text is empty: give the citizen's words")
+        store = LedgerLoading(visit.connection, visit.settings.municipality)
+        written = Contribution(f"{SINGLE_SOURCE}:{visit.attempt.run_id}", storable)
+        return Selection(ids=(store.submit(written, visit.attempt.dag_id),))
+    if ids:
+        if unknown := visit.analysis.unknown(ids):
+            raise ConfigurationError(f"no such contributions: {unknown[:10]}; nothing was judged")
+        return Selection(ids=tuple(ids))
+    return Selection(day=day)
+
+
 def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
     """Run one step over one chunk; a retry goes on after the last batch that was stored."""
-    reviewer = embedded_reviewer()
+    reviewer = embedded_reviewer(visit.settings.municipality)
     steps = {each.name: each for each in contribution_workflow(reviewer).steps}
     visit.item = f"chunk {chunk_id}"
+    visit.received_on = visit.analysis.day_of_chunk(chunk_id)
     visit.context["chunk"] = visit.item
     counts = judge_chunk(
         chunk_id,
@@ -175,6 +185,7 @@ def settle_states(visit: Visit) -> dict[str, Any]:
     """
     states = visit.analysis.settle(f"{visit.attempt.dag_id}/{visit.attempt.run_id}")
     visit.output_size = sum(states.values())
+    visit.received_on = next(iter(visit.analysis.days_of_run()), None)
     if left := visit.analysis.unsettled():
         raise ReconciliationError(
             f"{visit.output_size} settled, but chunks lack results (id, contributions): {left}"
@@ -206,6 +217,8 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
     }
     visit.output_size = sum(counts["submitted"] for counts in books.values())
     failed = _failed_tasks(visit)
+    if not books and visit.analysis.has_chunks():
+        raise ReconciliationError("this run judged contributions, but no day's books were balanced")
     if left or failed:
         raise ReconciliationError(
             f"books balance, but work is missing: failed tasks {failed or 'none'}, chunks without all "
@@ -216,7 +229,7 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
 
 
 def report_single(visit: Visit, text: str | None, ids: list[str] | None) -> dict[str, Any] | None:
-    """Return the whole step results of a run over one contribution, when they fit a docket."""
+    """Return the whole step results of a run over one contribution; None for other runs."""
     if text:
         wanted = f"{SINGLE_SOURCE}:{visit.attempt.run_id}"
         row = visit.connection.execute(
@@ -228,8 +241,17 @@ def report_single(visit: Visit, text: str | None, ids: list[str] | None) -> dict
         contribution_id = ids[0]
     else:
         return None
-    result = {"contribution_id": contribution_id, **visit.analysis.whole_result(contribution_id)}
-    return result if fits(result) else {"contribution_id": contribution_id, "too_large": True}
+    return {"contribution_id": contribution_id, **visit.analysis.whole_result(contribution_id)}
+
+
+def with_single(books: dict[str, Any], single: dict[str, Any] | None) -> dict[str, Any]:
+    """Add a single contribution's whole result to the books, or say that it does not fit."""
+    if single is None:
+        return books
+    whole = {**books, "result": single}
+    if fits(whole):
+        return whole
+    return {**books, "result": {"contribution_id": single["contribution_id"], "too_large": True}}
 
 
 def score_engine(visit: Visit, day: date | None) -> dict[str, Any]:
@@ -238,7 +260,9 @@ def score_engine(visit: Visit, day: date | None) -> dict[str, Any]:
     Raises:
         ReviewerBelowGateError: The scores and the thresholds they miss.
     """
-    card = scoring.score_reviewer(scoring.load_samples(), embedded_reviewer())
+    card = scoring.score_reviewer(
+        scoring.load_samples(), embedded_reviewer(visit.settings.municipality)
+    )
     verdict = scoring.Gate().verdict(card)
     visit.received_on, visit.item = day, card.rubric_version
     visit.input_size = visit.output_size = card.sample_count

@@ -120,7 +120,7 @@ def step_task(
     def run(*args: Any, **kwargs: Any) -> Any:
         with visit(name) as here:
             result = function(*args, visit=here, **kwargs)
-            return docket(**result) if isinstance(result, dict) else result
+            return docket(**result) if isinstance(result, dict) else docket(value=result)["value"]
 
     signature = inspect.signature(function)
     kept = [p for p in signature.parameters.values() if p.name != "visit"]

@@ -340,6 +340,85 @@ def test_an_item_that_fails_for_good_is_quarantined_and_the_chunk_settles(ledger
     assert reconcile(ledger, TOWN, DAY)["quarantined"] == 1
 
 
+def test_a_quarantined_contribution_is_judged_again_when_asked_for_or_under_new_rules(ledger):
+    """The way back: by its id, or with the next rubric; never silently under the same one."""
+    load(ledger, record(1))
+    for run_id, rubric, ids in [("run-1", RUBRIC, None), ("run-2", RUBRIC, ("test:1",))]:
+        store = work(ledger, run_id)
+        chosen = Selection(ids=ids) if ids else Selection(day=DAY)
+        lease = store.take_lease(store.split(chosen, rubric, 10)[0]["chunk_id"])
+        store.save(lease, "validate", [], [ItemFailure("test:1", "TransientError", "away")])
+        assert store.settle("test") == {"quarantined": 1}
+    assert work(ledger, "run-3").split(Selection(day=DAY), RUBRIC, 10) == []
+
+    store = work(ledger, "run-4")
+    judge_all(store, store.split(Selection(day=DAY), "test-2", 10)[0]["chunk_id"])
+
+    assert store.settle("test") == {"accepted": 1}
+    assert reconcile(ledger, TOWN, DAY)["accepted"] == 1
+    assert ledger.execute(
+        "SELECT count(*) FROM review_case WHERE closed_at IS NULL"
+    ).fetchone() == (0,)
+    assert ledger.execute(
+        "SELECT count(*) FROM quarantine WHERE resolved_at IS NULL"
+    ).fetchone() == (0,)
+
+
+def test_rules_that_are_rolled_back_ask_the_same_question_again(ledger):
+    """A doubtful text always has an open case, whatever rules came and went."""
+    load(ledger, record(1))
+    for run_id, rubric, decision in [
+        ("1", "a", "review"),
+        ("2", "b", "accept"),
+        ("3", "a", "review"),
+    ]:
+        store = work(ledger, run_id)
+        judge_all(store, store.split(Selection(day=DAY), rubric, 10)[0]["chunk_id"], decision)
+        store.settle("test")
+
+    assert states(ledger) == {"review": 1}
+    assert ledger.execute(
+        "SELECT count(*) FROM review_case WHERE closed_at IS NULL"
+    ).fetchone() == (1,)
+    assert reconcile(ledger, TOWN, DAY)["review"] == 1
+    ledger.execute("UPDATE review_case SET closed_at = now()")
+    with pytest.raises(ReconciliationError, match="no open review case"):
+        reconcile(ledger, TOWN, DAY)
+
+
+def test_a_run_over_ids_knows_the_days_it_worked_on(ledger):
+    """Its books are those of its contributions' days; an id that is not there is named."""
+    load(ledger, record(1), record(2, day=date(2026, 1, 14)))
+    store = work(ledger)
+
+    store.split(Selection(ids=("test:1", "test:2")), RUBRIC, 10)
+
+    assert store.days_of_run() == [DAY, date(2026, 1, 14)]
+    assert store.unknown(["test:1", "typo:1"]) == ["typo:1"]
+
+
+def test_what_a_citizen_wrote_never_changes(ledger):
+    """Law 7, at the lowest level: neither the words nor the day they came."""
+    load(ledger, record(1))
+
+    for change in ("constat_factuel = 'autre'", "received_on = '2020-01-01'"):
+        with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+            ledger.execute(f"UPDATE contribution SET {change}")
+
+
+def test_a_text_submitted_twice_by_one_run_is_one_receipt(ledger):
+    """A repeated attempt of a run repeats nothing, and nobody else is told to judge it."""
+    store = LedgerLoading(ledger, TOWN)
+    text = Contribution("rest:run-9", "Un texte du port")
+
+    assert {store.submit(text, "contribution_analysis") for _ in range(3)} == {"rest:run-9"}
+
+    assert ledger.execute("SELECT count(*) FROM receipt").fetchone() == (1,)
+    assert ledger.execute("SELECT count(*) FROM outbox WHERE announced_at IS NULL").fetchone() == (
+        0,
+    )
+
+
 @pytest.mark.parametrize(
     ("decision", "state"),
     [("accept", "accepted"), ("review", "review"), ("refusal_proposed", "refusal_proposed")],

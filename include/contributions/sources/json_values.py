@@ -1,6 +1,7 @@
 """One JSON value at a time, strictly: no NaN, no key twice, no endless depth."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -45,13 +46,16 @@ def admitted_value(source: str, value: Any, locator: str, raw: str) -> Record | 
     return admitted(source, entry_of(value, locator, raw))
 
 
+_BLANK_REST = re.compile(r"\s*\Z")
+
+
 def _not_json(text: str, start: int, error: json.JSONDecodeError) -> BadEntryError:
     detail = (
         f"L'entrée n'est pas du JSON valable (vers son caractère {error.pos - start + 1}) : "
         "vérifier les guillemets, les virgules et les accolades."
     )
     # An unterminated string is reported where it begins, everything else where reading stopped.
-    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+    if _BLANK_REST.match(text, error.pos) or error.msg.startswith("Unterminated string"):
         return CutOffError("not_json", detail)
     return BadEntryError("not_json", detail)
 

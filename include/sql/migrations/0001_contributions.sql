@@ -118,7 +118,8 @@ COMMENT ON TABLE step_result IS 'One effective result per item, step, input and 
 CREATE TABLE work_chunk (
     chunk_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     municipality text NOT NULL,
-    received_on date,
+    received_on date NOT NULL,
+    days date[] NOT NULL,
     rubric_version text NOT NULL,
     dag_id text NOT NULL,
     run_id text NOT NULL,
@@ -131,6 +132,8 @@ CREATE TABLE work_chunk (
     created_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (dag_id, run_id, position)
 );
+
+COMMENT ON COLUMN work_chunk.days IS 'Every received day of its contributions; received_on is the first of them.';
 
 CREATE TABLE claim (
     contribution_id text PRIMARY KEY REFERENCES contribution,
@@ -343,5 +346,10 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+-- Law 7: what a citizen wrote, and the day it came, never change.
+CREATE TRIGGER contribution_keep_original BEFORE UPDATE OF
+    constat_factuel, idees_ameliorations, content_hash, input_hash, received_on, municipality
+    ON contribution FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
 CREATE TRIGGER contribution_keep_decision BEFORE UPDATE OF state ON contribution
     FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION keep_decision();

@@ -14,6 +14,7 @@ from participation.ledger.connection import session
 from participation.settings import Settings
 
 CHAIN = "daily_chain"
+AIRFLOW_ID = r"^[A-Za-z0-9_.~:+ -]+$"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:;"
     " frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
@@ -47,7 +48,8 @@ def newest_report() -> HTMLResponse:
 
 @app.get("/runs/report", response_class=HTMLResponse)
 def report_of_run(
-    dag_id: Annotated[str, Query(max_length=250)], run_id: Annotated[str, Query(max_length=250)]
+    dag_id: Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)],
+    run_id: Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)],
 ) -> HTMLResponse:
     """Show the report that a run wrote, or that of the day whose contributions it judged."""
     days = _days(
@@ -55,7 +57,7 @@ def report_of_run(
         " UNION ALL SELECT w.received_on FROM work_chunk w WHERE w.municipality = %(town)s"
         " AND (w.dag_id, w.run_id) = (%(dag)s, %(run)s) AND w.received_on IS NOT NULL LIMIT 1",
         dag=dag_id,
-        run=run_id,
+        run=run_id.replace(" ", "+"),  # a plus sign that came unquoted
     )
     return _page(days[0]) if days else _missing("Cette exécution n'a pas écrit de rapport.")
 

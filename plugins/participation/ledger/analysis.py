@@ -28,7 +28,8 @@ SPLIT_LOCK = 7_142_027
 
 OPEN_WORK = """
 c.municipality = %(municipality)s
-AND c.state_rubric IS DISTINCT FROM %(rubric)s
+AND (c.state_rubric IS DISTINCT FROM %(rubric)s
+     OR c.state = 'quarantined' AND %(ids)s::text[] IS NOT NULL)
 AND NOT EXISTS (SELECT FROM decision d WHERE d.contribution_id = c.contribution_id)
 AND (%(day)s::date IS NULL OR c.received_on = %(day)s::date)
 AND (%(ids)s::text[] IS NULL OR c.contribution_id = ANY(%(ids)s::text[]))
@@ -121,6 +122,7 @@ class LedgerAnalysis:
             )
             self.connection.execute(
                 "CREATE TEMPORARY TABLE wanted ON COMMIT DROP AS SELECT c.contribution_id,"
+                " c.received_on, c.state,"
                 " row_number() OVER (ORDER BY c.contribution_id) - 1 AS position"
                 f" FROM contribution c WHERE {OPEN_WORK} AND {FREE}"
                 " ORDER BY c.contribution_id LIMIT %(most)s",
@@ -128,6 +130,7 @@ class LedgerAnalysis:
             )
             count = self._one("SELECT count(*) FROM wanted")
             if count:
+                self._take_out_of_quarantine(names)
                 self._add_chunks(names, count, chunk_size)
             # A run that is repeated renews its own claims before it hands the chunks out again.
             self.connection.execute(
@@ -310,11 +313,32 @@ class LedgerAnalysis:
         return [
             day
             for (day,) in self.connection.execute(
-                "SELECT DISTINCT received_on FROM work_chunk WHERE dag_id = %s AND run_id = %s"
-                " AND received_on IS NOT NULL ORDER BY 1",
+                "SELECT DISTINCT unnest(days) FROM work_chunk WHERE dag_id = %s AND run_id = %s"
+                " ORDER BY 1",
                 (self.attempt.dag_id, self.attempt.run_id),
             ).fetchall()
         ]
+
+    def has_chunks(self) -> bool:
+        """Say whether this run ever cut a chunk."""
+        query = "SELECT count(*) FROM work_chunk WHERE dag_id = %(dag)s AND run_id = %(run)s"
+        return bool(self._one(query, {"dag": self.attempt.dag_id, "run": self.attempt.run_id}))
+
+    def day_of_chunk(self, chunk_id: int) -> date | None:
+        """Return the first received day of a chunk's contributions."""
+        row = self.connection.execute(
+            "SELECT received_on FROM work_chunk WHERE chunk_id = %s", (chunk_id,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def unknown(self, ids: Sequence[str]) -> list[str]:
+        """List the ids that this municipality's ledger does not hold."""
+        rows = self.connection.execute(
+            "SELECT asked FROM unnest(%s::text[]) asked WHERE NOT EXISTS (SELECT FROM contribution c"
+            " WHERE c.contribution_id = asked AND c.municipality = %s)",
+            (list(ids), self.municipality),
+        ).fetchall()
+        return [asked for (asked,) in rows]
 
     def whole_result(self, contribution_id: str) -> dict[str, Any]:
         """Return the three outputs that a contribution's state follows, by step."""
@@ -341,6 +365,24 @@ class LedgerAnalysis:
         row = self.connection.execute(query, names).fetchone()
         return int(row[0]) if row else 0
 
+    def _take_out_of_quarantine(self, names: Mapping[str, Any]) -> None:
+        self.connection.execute(
+            "UPDATE quarantine SET resolved_at = now(), resolution = 'judged again'"
+            " WHERE resolved_at IS NULL AND contribution_id IN"
+            " (SELECT contribution_id FROM wanted WHERE state = 'quarantined')"
+        )
+        self.connection.execute(
+            "INSERT INTO state_change (contribution_id, from_state, to_state, changed_by)"
+            " SELECT contribution_id, state, 'pending', %(dag_id)s || '/' || %(run_id)s"
+            " FROM wanted WHERE state = 'quarantined'",
+            names,
+        )
+        self.connection.execute(
+            "UPDATE contribution SET state = 'pending', state_rubric = NULL, state_changed_at = now()"
+            " WHERE contribution_id IN"
+            " (SELECT contribution_id FROM wanted WHERE state = 'quarantined')"
+        )
+
     def _add_chunks(self, names: Mapping[str, Any], count: int, chunk_size: int) -> None:
         chunks = -(-count // chunk_size)
         per_chunk = -(-count // chunks)
@@ -351,9 +393,10 @@ class LedgerAnalysis:
         )
         sizes = {**names, "per_chunk": per_chunk, "first": first}
         self.connection.execute(
-            "INSERT INTO work_chunk (municipality, received_on, rubric_version, dag_id, run_id,"
+            "INSERT INTO work_chunk (municipality, received_on, days, rubric_version, dag_id, run_id,"
             " position, item_count, claimed_until)"
-            " SELECT %(municipality)s, %(day)s::date, %(rubric)s, %(dag_id)s, %(run_id)s,"
+            " SELECT %(municipality)s, min(received_on), array_agg(DISTINCT received_on),"
+            " %(rubric)s, %(dag_id)s, %(run_id)s,"
             " %(first)s + position / %(per_chunk)s, count(*),"
             " now() + make_interval(mins => %(minutes)s)"
             " FROM wanted GROUP BY position / %(per_chunk)s ORDER BY position / %(per_chunk)s",
@@ -418,13 +461,18 @@ class LedgerAnalysis:
             self.connection.execute(
                 "UPDATE review_case r SET closed_at = now() FROM settling s"
                 " WHERE r.contribution_id = s.contribution_id AND r.closed_at IS NULL"
-                " AND (r.rubric_version, r.input_hash) <> (s.rubric_version, s.input_hash)",
+                " AND (s.new_state = 'accepted'"
+                " OR (r.rubric_version, r.input_hash) <> (s.rubric_version, s.input_hash))",
             )
             self.connection.execute(
                 "INSERT INTO review_case (contribution_id, input_hash, rubric_version, kind, reason)"
                 " SELECT contribution_id, input_hash, rubric_version, new_state, reason"
                 " FROM settling WHERE new_state IN ('review', 'refusal_proposed', 'quarantined')"
-                " ON CONFLICT DO NOTHING",
+                # Rules that were rolled back ask the same question again.
+                " ON CONFLICT (contribution_id, input_hash, rubric_version) DO UPDATE"
+                " SET kind = excluded.kind, reason = excluded.reason, closed_at = NULL,"
+                " opened_at = CASE WHEN review_case.closed_at IS NULL"
+                " THEN review_case.opened_at ELSE now() END",
             )
             self.connection.execute(
                 "DELETE FROM claim k WHERE k.chunk_id = %(chunk)s AND EXISTS ("
@@ -497,6 +545,18 @@ def _balanced(connection: Connection, names: Mapping[str, Any]) -> dict[str, int
     if sum(counts.values()) != submitted:
         raise ReconciliationError(
             f"{day}: {submitted} submitted, but the states add up to {sum(counts.values())}: {counts}"
+        )
+    row = connection.execute(
+        "SELECT count(*)::int FROM contribution c WHERE c.municipality = %(municipality)s"
+        " AND c.received_on = %(day)s AND c.state IN ('review', 'refusal_proposed')"
+        " AND NOT EXISTS (SELECT FROM decision d WHERE d.contribution_id = c.contribution_id)"
+        " AND NOT EXISTS (SELECT FROM review_case r WHERE r.contribution_id = c.contribution_id"
+        "  AND r.closed_at IS NULL)",
+        names,
+    ).fetchone()
+    if row and row[0]:
+        raise ReconciliationError(
+            f"{day}: {row[0]} doubtful contributions have no open review case"
         )
     if unexplained:
         raise ReconciliationError(

@@ -18,6 +18,9 @@ from participation.ledger.connection import Connection
 EMITTER = "load_contributions"
 """Outbox rows of our own loads carry this name; ``load_contributions`` announces them, nobody else."""
 
+PLACE_LOCK = 7_142_028
+"""Held while a file's entries find their places."""
+
 INCOMING = """
 CREATE TEMPORARY TABLE incoming (
     position bigint, broken boolean, locator text, source text, external_id text,
@@ -111,6 +114,8 @@ class LedgerLoading:
                 return LoadCounts(records=0, broken=0, added=0)
             file_id = int(row[0])
             self.link_file(load_id, file_id)
+            # Two loads that meet in the same texts take turns instead of each other's locks.
+            self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (PLACE_LOCK,))
             self._copy(records)
             return self._place(file_id, file.uri)
 
@@ -149,16 +154,29 @@ class LedgerLoading:
                     contribution.input_hash,
                 ),
             )
+            # The caller judges the text itself: nobody else needs to be told.
+            self.connection.execute(
+                "UPDATE outbox SET announced_at = now()"
+                " WHERE xid = pg_current_xact_id() AND emitter = %s",
+                (emitter,),
+            )
             row = self.connection.execute(
-                "INSERT INTO receipt (contribution_id, locator, external_id)"
-                " SELECT contribution_id, %s, %s FROM contribution"
-                " WHERE municipality = %s AND content_hash = %s RETURNING contribution_id",
-                (emitter, external_id, self.municipality, digest),
+                "SELECT contribution_id FROM contribution"
+                " WHERE municipality = %s AND content_hash = %s",
+                (self.municipality, digest),
             ).fetchone()
             if row is None:
                 raise ReconciliationError(
                     f"{contribution.contribution_id}: the id is taken by another text"
                 )
+            # A repeated attempt is the same receipt.
+            self.connection.execute(
+                "INSERT INTO receipt (contribution_id, locator, external_id)"
+                " SELECT %(id)s, %(emitter)s, %(external_id)s WHERE NOT EXISTS (SELECT FROM receipt"
+                " WHERE contribution_id = %(id)s AND locator = %(emitter)s"
+                " AND external_id = %(external_id)s)",
+                {"id": row[0], "emitter": emitter, "external_id": external_id},
+            )
             return str(row[0])
 
     def _copy(self, records: Iterable[Record | BrokenRecord]) -> None:
@@ -174,9 +192,10 @@ class LedgerLoading:
     def _place(self, file_id: int, uri: str) -> LoadCounts:
         names = {"municipality": self.municipality, "file_id": file_id, "uri": uri}
         added = self.connection.execute(ADD_CONTRIBUTIONS.format(suffix="''"), names).fetchall()
-        # An id that another text already has keeps both: the newcomer's gets its hash appended.
+        # An id that another text or town already has keeps both: the newcomer's gets its hash and
+        # town appended, which no two texts share.
         added += self.connection.execute(
-            ADD_CONTRIBUTIONS.format(suffix="'~' || left(content_hash, 12)"), names
+            ADD_CONTRIBUTIONS.format(suffix="'~' || content_hash || '~' || %(municipality)s"), names
         ).fetchall()
         receipts = self.connection.execute(
             "INSERT INTO receipt (contribution_id, file_id, locator, external_id,"

@@ -18,7 +18,7 @@ class Announcement:
 
 
 def waiting_days(
-    connection: Connection, municipality: str, emitter: str | None, limit: int = 1000
+    connection: Connection, municipality: str, emitter: str | None, limit: int = 400
 ) -> Announcement:
     """Collect the unannounced days of one emitter; None stands for any other service."""
     rows = connection.execute(

@@ -11,7 +11,7 @@ def of_inbox(connection: Connection, root: str) -> dict[str, Any]:
 
     Returns ``loaded`` (distinct contributions + quarantined records = the sum of the six states),
     ``duplicates`` (receipts beyond each text's first in this folder), the six states, ``days`` (ISO,
-    ascending) and ``waiting`` (files that were not whole yet). All zero when nothing was loaded.
+    ascending) ``waiting`` (files that were not whole yet) and ``load_id``; zeros and None without.
     """
     row = connection.execute(
         "SELECT load_id, waiting FROM load WHERE root = %s AND ended_at IS NOT NULL"
@@ -34,6 +34,7 @@ def of_inbox(connection: Connection, root: str) -> dict[str, Any]:
     broken = _count(connection, "quarantine", load_id)
     states["quarantined"] += broken
     return {
+        "load_id": load_id,
         "loaded": distinct + broken,
         "duplicates": receipts - distinct,
         **states,
