@@ -134,7 +134,7 @@ def _selection(
 ) -> Selection:
     if sum(given is not None and given != [] for given in (day, ids, text)) != 1:
         raise ConfigurationError(
-            "say what to judge: a partition key (a day), or one of day, ids and text, not several"
+            "say what to judge: give a partition key (a day), or fill in one of day, ids and text"
         )
     if text is not None:
         storable, _ = cleaned(text)

@@ -237,7 +237,7 @@ def test_a_run_without_a_selection_fails_at_once_with_a_sentence(system, ledger)
     (message,) = ledger.execute(
         "SELECT error_message FROM step_metric WHERE run_id = %s AND step = 'split'", (run_id,)
     ).fetchone()
-    assert "fill in day, ids or text" in message
+    assert "fill in one of day, ids and text" in message
 
 
 # Other services

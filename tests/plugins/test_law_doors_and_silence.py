@@ -159,7 +159,7 @@ def test_a_split_whose_work_another_run_holds_says_which(ledger, instance):
 def test_a_run_that_was_told_nothing_fails_at_once_and_says_what_to_do(ledger, instance):
     """A permanent error with the way out, not a run over nothing or over everything."""
     with (
-        pytest.raises(ProcessingError, match="one of day, ids and text") as caught,
+        pytest.raises(ProcessingError, match="fill in one of day, ids and text") as caught,
         steps.visit("split") as here,
     ):
         contribution_tasks.split_work(here, None)
