@@ -1,4 +1,4 @@
-"""The Airflow plugin ``participation``: reports in the UI today, the operator's house later.
+"""The Airflow plugin ``participation``: the daily reports in the UI, and links to them.
 
 The package ``participation`` beside this file is imported by name; ``.airflowignore`` keeps Airflow
 from loading its modules a second time under their bare file names.

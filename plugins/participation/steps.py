@@ -19,7 +19,6 @@ from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 
 from include.dockets import docket
 from include.errors import (
-    LedgerUnavailableError,
     ParticipationError,
     ProcessingError,
     cause_chain,
@@ -155,5 +154,5 @@ def _close_again(dsn: str, here: Visit | None, status: Status, message: str) -> 
     try:
         with session(dsn) as connection:
             _close(connection, here, status, message)
-    except (ParticipationError, LedgerUnavailableError, psycopg.Error):
+    except (ParticipationError, psycopg.Error):
         log.warning("the metric of %s stays open until the next attempt", here.attempt.holder)

@@ -1,4 +1,4 @@
-"""The FastAPI application under ``/participation``: today, the daily reports."""
+"""The FastAPI application under ``/participation``: the daily reports."""
 
 from datetime import date
 from typing import Annotated
