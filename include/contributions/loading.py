@@ -6,17 +6,28 @@ is handed over entry by entry, in one transaction. Nothing here knows where reco
 A file waits, and nothing of it is stored, while it changes under our eyes, or when it ends in the
 middle of an entry and was written to within the last ``SETTLING_S`` seconds. An older file that
 ends so is not going to grow: what is whole is loaded and the rest becomes a broken record.
+
+A table or a mail without a last line end may be whole, as many programs leave them, or cut off in
+its last words. One that was just written gets ``QUIET_S`` seconds within this load: unchanged after
+them it counts as whole, so whoever loads a fresh file sees its texts and never waits longer.
+
+The work on one file is bounded: after ``MAX_ENTRIES`` entries, or ``MAX_BROKEN`` broken ones, the
+rest of it is one broken record that says so.
+
+Sentences about files are in English, for operators; those about entries in French, for clerks.
 """
 
+import logging
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from include.contributions.model import BrokenRecord, Record
-from include.contributions.sources.boundary import INCOMPLETE, TRUNCATED, plausible_day
+from include.contributions.sources.boundary import INCOMPLETE, TRUNCATED, broken, plausible_day
 from include.contributions.sources.dates import PARIS
 from include.contributions.sources.encodings import fingerprint
 from include.contributions.sources.registry import detect
@@ -26,9 +37,23 @@ from include.ports import LoadingStore, Source, SourceFile
 SETTLING_S = 600
 """Slow uploads and copies finish within ten minutes; a file older than that stays as it is."""
 
+QUIET_S = 30
+"""Whoever writes a file does not pause longer in the middle of a word."""
+
+MAX_ENTRIES = 500_000
+"""Per file: loaded well within the load's time limit, and many times what a town receives."""
+
+MAX_BROKEN = 50_000
+"""Per file: a tenth of a large one; with more it is not what it seems to be."""
+
+_SELF_CLOSING_FORMS = ("json", "jsonl")
+"""Brackets say where these are whole; the others may end in any word."""
+
 _TEMPORARY_ENDINGS = (".part", ".tmp", ".crdownload", ".partial", ".download", "~", ".swp")
 _TEMPORARY_BEGINNINGS = (".", "~$")
-_FORMS = "JSON, JSONL, CSV ou courriel du formulaire"
+_FORMS = "JSON, JSONL, CSV or a mail of the form"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +68,8 @@ class LoadOutcome:
         broken: Entries of the stored files that cannot be used.
         added: How many records were new contributions.
         days: Received days with new contributions, in order.
-        waiting: One sentence per file that is not whole yet, in French.
-        notices: One sentence per file that was left out for good, in French.
+        waiting: One sentence per file that is not whole yet.
+        notices: One sentence per file or folder that was left out for good.
     """
 
     load_id: int
@@ -63,7 +88,12 @@ class _Readable:
     file: SourceFile
     source: Source
     signature: tuple[int, ...]
-    is_young: bool
+    age_s: float
+    may_be_cut: bool
+
+    @property
+    def is_young(self) -> bool:
+        return self.age_s < SETTLING_S
 
 
 @dataclass(slots=True)
@@ -81,7 +111,13 @@ class _UnreadableFileError(Exception):
     """The same for a file that can no longer be read."""
 
 
-def load_folder(root: Path, store: LoadingStore, *, now: datetime | None = None) -> LoadOutcome:
+def load_folder(
+    root: Path,
+    store: LoadingStore,
+    *,
+    now: datetime | None = None,
+    pause: Callable[[float], None] = time.sleep,
+) -> LoadOutcome:
     """Load every readable file under ``root``, or ``root`` itself when it is a file.
 
     Args:
@@ -89,6 +125,7 @@ def load_folder(root: Path, store: LoadingStore, *, now: datetime | None = None)
         store: Where the records go.
         now: Moment with a zone from which ages of files and days to come are counted; by default
             the machine's clock.
+        pause: Lets some seconds pass, ``QUIET_S`` at most and once per load.
 
     Raises:
         UnreadableSourceError: The path does not exist, or nothing under it can be read; nothing was
@@ -101,6 +138,8 @@ def load_folder(root: Path, store: LoadingStore, *, now: datetime | None = None)
     today = now.astimezone(PARIS).date()
     files = unchanged = records = broken = added = 0
     days: set[date] = set()
+    fresh = [r for r in findings.readable if (r.file.uri, r.file.sha256) not in known]
+    _let_settle(fresh, pause)
     for readable in findings.readable:
         file_id = known.get((readable.file.uri, readable.file.sha256))
         if file_id is not None:
@@ -111,10 +150,10 @@ def load_folder(root: Path, store: LoadingStore, *, now: datetime | None = None)
         try:
             counts = store.add_file(load_id, readable.file, _entries(readable, today))
         except _NotWholeError as reason:
-            findings.waiting.append(f"{name} : {reason}")
+            findings.waiting.append(f"{name}: {reason}")
             continue
         except _UnreadableFileError as reason:
-            findings.notices.append(f"{name} : {reason}")
+            findings.notices.append(f"{name}: {reason}")
             continue
         files += 1
         records += counts.records
@@ -147,9 +186,9 @@ def _inspect(root: Path, now: datetime) -> _Findings:
                 seen.add(real)
                 _inspect_file(path, name, now, findings)
         except FileNotFoundError:
-            findings.notices.append(f"{name} : disparu pendant la lecture du dossier.")
+            findings.notices.append(f"{name}: vanished while the folder was read.")
         except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
-            findings.notices.append(f"{name} : lecture impossible ({_cause(error)}).")
+            findings.notices.append(f"{name}: cannot be read ({_cause(error)}).")
     if not findings.readable and not findings.waiting:
         kind = UnreadableSourceError if findings.notices else EmptySourceError
         why = f" ({' '.join(findings.notices[:3])})" if findings.notices else ""
@@ -171,17 +210,22 @@ def _files(root: Path, notices: list[str]) -> Iterator[Path]:
 
     def unreadable(error: OSError) -> None:
         folder = _shown(Path(error.filename), root)
-        notices.append(f"{folder} : dossier illisible ({_cause(error)}).")
+        notices.append(f"{folder}: the folder cannot be read ({_cause(error)}).")
 
     real_root = root.resolve()
     for folder, folders, names in os.walk(root, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not _is_temporary(name))
+        notices.extend(
+            f"{_shown(path, root)}: a link to a folder, not followed; put its files here instead."
+            for path in map(Path(folder).joinpath, folders)
+            if path.is_symlink()
+        )
         for name in sorted(names):
             path = Path(folder, name)
             if _is_temporary(name):
                 continue
             if path.is_symlink() and not _leads_inside(path, real_root):
-                notices.append(f"{_shown(path, root)} : lien hors du dossier, ignoré.")
+                notices.append(f"{_shown(path, root)}: a link out of the folder, not followed.")
                 continue
             yield path
 
@@ -200,45 +244,76 @@ def _is_temporary(name: str) -> bool:
 def _inspect_file(path: Path, name: str, now: datetime, findings: _Findings) -> None:
     before = path.stat()
     if not stat.S_ISREG(before.st_mode):
-        findings.notices.append(f"{name} : n'est pas un fichier ordinaire, ignoré.")
+        findings.notices.append(f"{name}: not an ordinary file, left alone.")
         return
     read = fingerprint(path)
     signature = _signature(before)
     # Only the age's size counts: a clock set wrong must not keep a file waiting for years.
-    is_young = abs(now.timestamp() - before.st_mtime) < SETTLING_S
+    age_s = abs(now.timestamp() - before.st_mtime)
     if _signature(path.stat()) != signature or read.size_bytes != before.st_size:
-        findings.waiting.append(f"{name} : encore en cours d'écriture.")
+        findings.waiting.append(f"{name}: still being written; the next load looks again.")
     elif not read.size_bytes:
-        kept = findings.waiting if is_young else findings.notices
-        kept.append(f"{name} : fichier vide.")
+        kept = findings.waiting if age_s < SETTLING_S else findings.notices
+        kept.append(f"{name}: empty; loaded once something is written to it.")
     elif source := detect(path, read.head):
         file = SourceFile(
             path, _name(path), read.sha256, read.size_bytes, source.form, read.encoding
         )
-        findings.readable.append(_Readable(file, source, signature, is_young))
+        may_be_cut = not read.ends_a_line and source.form not in _SELF_CLOSING_FORMS
+        findings.readable.append(_Readable(file, source, signature, age_s, may_be_cut))
     else:
-        findings.notices.append(f"{name} : forme inconnue, ignoré (attendu : {_FORMS}).")
+        findings.notices.append(f"{name}: of no known form, left alone (expected: {_FORMS}).")
 
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def _let_settle(readables: Sequence[_Readable], pause: Callable[[float], None]) -> None:
+    """Give files just written without a last line end the time to show whether they grow."""
+    ages = [readable.age_s for readable in readables if readable.may_be_cut]
+    remaining_s = QUIET_S - min(ages, default=QUIET_S)
+    if remaining_s > 0:
+        log.info("a file without a last line end was just written: %.0f s to settle", remaining_s)
+        pause(remaining_s)
+
+
 def _entries(readable: _Readable, today: date) -> Iterator[Record | BrokenRecord]:
     """Yield a file's entries; raise instead of ending when the file was not what it seemed."""
     path = readable.file.path
     try:
-        for entry in readable.source.records(readable.file):
+        for entry in _bounded(readable.source.records(readable.file)):
             if readable.is_young and _is_cut_off(entry):
+                settled = datetime.fromtimestamp(path.stat().st_mtime + SETTLING_S, PARIS)
                 raise _NotWholeError(
-                    "s'arrête au milieu d'une entrée, chargé dès qu'il sera entier."
+                    "ends in the middle of an entry; loaded once it is whole, or as it is by a "
+                    f"load after {settled:%Y-%m-%d %H:%M:%S} (Europe/Paris)."
                 )
             yield plausible_day(entry, today) if isinstance(entry, Record) else entry
         changed = _signature(path.stat()) != readable.signature
     except OSError as error:
-        raise _UnreadableFileError(f"lecture impossible ({_cause(error)}).") from error
+        raise _UnreadableFileError(f"cannot be read ({_cause(error)}).") from error
     if changed:
-        raise _NotWholeError("modifié pendant la lecture, chargé au prochain passage.")
+        raise _NotWholeError("changed while it was read; the next load takes it.")
+
+
+def _bounded(entries: Iterator[Record | BrokenRecord]) -> Iterator[Record | BrokenRecord]:
+    broken_count = 0
+    for count, entry in enumerate(entries, 1):
+        yield entry
+        broken_count += isinstance(entry, BrokenRecord)
+        if count == MAX_ENTRIES or broken_count == MAX_BROKEN:
+            why = (
+                f"compte plus de {MAX_ENTRIES} entrées"
+                if count == MAX_ENTRIES
+                else f"compte {MAX_BROKEN} entrées inutilisables"
+            )
+            break
+    else:
+        return
+    if next(entries, None) is not None:
+        detail = f"Le fichier {why} : le reste n'est pas lu. Le corriger ou le partager."
+        yield broken(f"after {entry.locator}", "too_many", detail, "")
 
 
 def _is_cut_off(entry: Record | BrokenRecord) -> bool:
@@ -260,9 +335,9 @@ def _shown(path: Path, root: Path) -> str:
 def _cause(error: OSError | RuntimeError) -> str:
     match error:
         case PermissionError():
-            return "droits insuffisants"
+            return "permission denied"
         case FileNotFoundError():
-            return "disparu"
+            return "vanished"
         case OSError():
             return error.strerror or str(error)
-    return "lien qui mène à lui-même"
+    return "a link that leads to itself"

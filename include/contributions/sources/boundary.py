@@ -3,6 +3,10 @@
 What an adapter found, of whatever type, becomes a ``Record`` that any store can hold, or a
 ``BrokenRecord`` with a sentence for the clerk who can mend it. Texts stay as written, in NFC; a
 character that cannot be stored becomes U+FFFD and is counted in the record's metadata.
+
+Of a broken entry the fields that are a contribution's own are shown, and nothing else of it. Where
+fields cannot be told apart, its beginning stands for it. Telephone numbers and addresses are
+blotted out of both: the whole entry is in the town's own file, at the place that is named.
 """
 
 import re
@@ -28,11 +32,28 @@ MAX_ENTRY_CHARACTERS = 4_000_000
 """A longer line or entry is not held in memory; sixty times the longest text that is accepted."""
 
 MAX_RAW_CHARACTERS = 4_000
+
+MAX_UNSORTED_CHARACTERS = 200
+"""Enough to find an entry again, little of what else may stand in it."""
+
 MAX_ID_CHARACTERS = 200
 MAX_NOTE_CHARACTERS = 200
 
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
+_HEX = "[0-9a-f]{1,4}"
+_PERSONAL = re.compile(
+    r"(?<![\w.+-])[\w.+-]++@[\w-]{1,63}(?:\.[\w-]{1,63})*"
+    # IPv6, the shortened kind first; a time of day has neither "::" nor seven colons.
+    rf"|(?<!\w)(?:(?:{_HEX}(?::{_HEX}){{0,6}})?::{_HEX}(?::{_HEX}){{0,6}}"
+    rf"|{_HEX}(?::{_HEX}){{0,6}}::|{_HEX}(?::{_HEX}){{7}})(?:\.\d{{1,3}}){{0,3}}(?![\w:])"
+    r"|(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)"
+    r"|(?<![\w+])(?:\+|00)\d(?:[\s.()-]{0,2}\d){6,14}(?!\d)"
+    r"|(?<![\w+])0[1-9](?:[\s.-]?\d){8}(?!\d)",
+    re.IGNORECASE,
+)
+_BLOT = "[coordonnées]"
+_BLOT_RATIO = 8
+"""No address is much more than this many times as long as what takes its place."""
 _BODY = re.compile(
     r"\s*\*\*Constat factuel\s*:?\*\*\s*:?(?P<constat>.*?)"
     r"(?:\*\*Vos idées d['’]améliorations?\s*:?\*\*\s*:?(?P<idees>.*))?",
@@ -56,13 +77,11 @@ class Entry:
 
     Attributes:
         locator: Where in the file; as in ``Record``.
-        raw: The entry as it stands in the file, for the clerk.
         found: The value of each field that was there.
         notes: What goes into the metadata.
     """
 
     locator: str
-    raw: str
     found: dict[Role, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -76,9 +95,9 @@ def source_name(path: Path) -> str:
     return folded_label(path.stem).replace(" ", "-") or "source"
 
 
-def entry_of(values: Mapping[str, Any], locator: str, raw: str) -> Entry:
+def entry_of(values: Mapping[str, Any], locator: str) -> Entry:
     """Sort a mapping's values by the field their keys stand for; unknown keys are left out."""
-    entry = Entry(locator, raw)
+    entry = Entry(locator)
     ranks: dict[Role, int] = {}
     for key, value in values.items():
         if value is None or value == "":
@@ -105,16 +124,26 @@ def admitted(source: str, entry: Entry) -> Record | BrokenRecord:
     try:
         return _record(source, entry)
     except BadEntryError as bad:
-        return broken(entry.locator, bad.reason, bad.detail, entry.raw)
+        shown = "\n".join(f"{role}: {_shown(value)}" for role, value in entry.found.items())
+        return BrokenRecord(
+            entry.locator, bad.reason, bad.detail, blotted(shown, MAX_RAW_CHARACTERS)
+        )
 
 
 def broken(locator: str, reason: str, detail: str, raw: str) -> BrokenRecord:
-    """Describe an entry that cannot be used.
+    """Describe an entry whose fields cannot be told apart; only the beginning of it is kept."""
+    return BrokenRecord(locator, reason, detail, blotted(raw, MAX_UNSORTED_CHARACTERS))
 
-    The sender's addresses are blotted out of ``raw``: nobody needs them to mend an entry.
+
+def blotted(text: str, length: int) -> str:
+    """Show the beginning of a text without telephone numbers, mail and network addresses.
+
+    >>> blotted("Appelez le 02 98 00 00 00 ou x@example.org, bâtiment 3", 40)
+    'Appelez le [coordonnées] ou [coordonnées'
     """
-    shown = _ADDRESS.sub("[adresse]", raw[: MAX_RAW_CHARACTERS * 2])
-    return BrokenRecord(locator, reason, detail, cleaned(shown)[0][:MAX_RAW_CHARACTERS])
+    # More than is shown: blotting makes a text shorter, and may not uncover half an address.
+    seen = text[: length * _BLOT_RATIO]
+    return cleaned(_PERSONAL.sub(_BLOT, seen))[0][:length]
 
 
 def cleaned(text: str) -> tuple[str, int]:
@@ -265,6 +294,15 @@ def _note(entry: Entry, key: str, value: Any) -> None:
             entry.notes[name] = value
         case int() | float() if abs(value) < 1 << 53:  # NaN and the infinities compare false
             entry.notes[name] = value
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case str():
+            return value[: MAX_RAW_CHARACTERS * _BLOT_RATIO]
+        case int() | float() if abs(value) < 1 << 53:
+            return str(value)
+    return _kind(value)
 
 
 def _kind(value: Any) -> str:

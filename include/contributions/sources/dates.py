@@ -47,6 +47,10 @@ _WEEKDAY = r"(?:(?P<weekday>[a-z]{3,9})\.?,?\s+)?(?:le\s+)?"
 _TIME = r"(?:,?\s*(?:-|a|at)?\s*\d{1,2}\s?[:h]\s?\d{0,2}(?::\d{2})?(?:\s?[ap]m)?)?"
 _MONTH = r"(?P<month>[a-z]{3,9})\.?"
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?")
+# Basic form, of a plausible year only: eight digits may as well be somebody's number.
+_ISO_BASIC = re.compile(
+    r"(?:19|20)\d{6}(?:T\d{4}(?:\d{2}(?:[.,]\d{1,6})?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?"
+)
 _NUMERIC = re.compile(
     rf"{_WEEKDAY}(?P<first>\d{{1,2}})([/.-])(?P<second>\d{{1,2}})\3(?P<year>\d{{4}}|\d{{2}}){_TIME}"
 )
@@ -71,6 +75,8 @@ def parse_day(text: str) -> date | None:
     datetime.date(2025, 12, 30)
     >>> parse_day("dim, 21/12/2025 - 08:08")
     datetime.date(2025, 12, 21)
+    >>> parse_day("20251221T0808")
+    datetime.date(2025, 12, 21)
     >>> parse_day("2026-01-19T23:30:00Z")
     datetime.date(2026, 1, 20)
     """
@@ -78,7 +84,7 @@ def parse_day(text: str) -> date | None:
     if not written or len(written) > _LONGEST:
         return None
     try:
-        if _ISO.fullmatch(written):
+        if _ISO.fullmatch(written) or _ISO_BASIC.fullmatch(written):
             return _paris_day(datetime.fromisoformat(written))
         if _MAIL_HEADER.fullmatch(written):
             return _paris_day(parsedate_to_datetime(written))

@@ -36,12 +36,14 @@ class Fingerprint:
         size_bytes: How many there were.
         encoding: A Python codec name.
         head: The first characters, decoded.
+        ends_a_line: Whether the last character is a line end.
     """
 
     sha256: str
     size_bytes: int
     encoding: str
     head: str
+    ends_a_line: bool
 
 
 def fingerprint(path: Path) -> Fingerprint:
@@ -52,11 +54,12 @@ def fingerprint(path: Path) -> Fingerprint:
     """
     digest = hashlib.sha256()
     decoder = codecs.getincrementaldecoder("utf-8")()
-    head, damage, size = b"", b"", 0
+    head, damage, tail, size = b"", b"", b"", 0
     whole = True
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             head = head or chunk[:SAMPLE_BYTES]
+            tail = chunk[-4:]
             size += len(chunk)
             digest.update(chunk)
             try:
@@ -68,7 +71,9 @@ def fingerprint(path: Path) -> Fingerprint:
         whole = not decoder.getstate()[0]
     encoding = _encoding(head, damage, is_utf8=whole)
     text = head.decode(encoding, "replace").removeprefix("\ufeff")
-    return Fingerprint(digest.hexdigest(), size, encoding, text)
+    # Without the zeros that follow a line end in UTF-16 and UTF-32.
+    ends_a_line = tail.rstrip(b"\0").endswith(b"\n")
+    return Fingerprint(digest.hexdigest(), size, encoding, text, ends_a_line)
 
 
 def open_text(path: Path, encoding: str) -> TextIO:

@@ -76,9 +76,14 @@ def folded_label(label: str) -> str:
     return _OTHER.sub(" ", plain).strip()
 
 
-@lru_cache(maxsize=4096)
 def role_of(label: str) -> tuple[Role, int] | None:
     """Name the field a label stands for, with its rank among labels of that field; 0 is best."""
+    # Cut first: the cache must not hold megabytes that somebody made a key of.
+    return _role_of(label[:_LONGEST_LABEL])
+
+
+@lru_cache(maxsize=4096)
+def _role_of(label: str) -> tuple[Role, int] | None:
     folded = folded_label(label)
     if found := _ROLE_OF.get(folded):
         return found

@@ -24,8 +24,10 @@ LIST_KEYS = ("contributions", "records", "entries", "items", "data", "results")
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 # A string is one token even when the file ends in it; possessive: no quote is tried twice.
-_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
-_SCALAR_END = re.compile(r"[,\]}]|\Z")
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKET = re.compile(rf"{_STRING.pattern}|[\[\]{{}}]", re.DOTALL)
+_DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
+_SCALAR = re.compile(r"[^,\]}]*")
 
 
 class JsonSource:
@@ -72,7 +74,6 @@ class _Document:
             elif opening == "{":
                 yield from self._object()
             else:
-                self._value()
                 yield self._rest("no_entries", "Le fichier ne contient aucune liste d'entrées.")
                 return
             if self._next():
@@ -114,35 +115,45 @@ class _Document:
         self._take("]")
 
     def _entry(self, place: str) -> Record | BrokenRecord:
-        start = self.position
+        start, end = self.position, self._value_end()
         locator = f"{place}, line {self._line_number()}"
+        raw = self.text[start:end]
         try:
-            value = self._value()
+            value = self._decoded(end)
+        except CutOffError:
+            raise
         except BadEntryError as bad:
-            self._skip(bad)
-            return broken(locator, bad.reason, bad.detail, self.text[start : self.position])
-        return admitted_value(self.source, value, locator, self.text[start : self.position])
+            self.position = end
+            return broken(locator, bad.reason, bad.detail, raw)
+        return admitted_value(self.source, value, locator, raw)
 
     def _value(self) -> Any:
         self._next()
-        value, self.position = decoded(self.text, self.position)
+        return self._decoded(self._value_end())
+
+    def _decoded(self, end: int) -> Any:
+        """Decode the value that ends there, alone: an error costs no more than the value is long."""
+        try:
+            value, length = decoded(self.text[self.position : end])
+        except BadEntryError as bad:
+            kind = CutOffError if end == len(self.text) else BadEntryError
+            raise kind(bad.reason, bad.detail) from None
+        self.position += length
         return value
 
-    def _skip(self, bad: BadEntryError) -> None:
-        """Go to the end of an entry that cannot be decoded, by its brackets alone."""
-        if self.text[self.position : self.position + 1] not in {"{", "["}:
-            match = _SCALAR_END.search(self.text, self.position)
-            self.position = match.start() if match else len(self.text)
-            if self.position < len(self.text):
-                return
-            raise CutOffError(bad.reason, bad.detail)
+    def _value_end(self) -> int:
+        """Say where the value that begins here ends, by its quotes and brackets alone."""
+        begins_with = self.text[self.position : self.position + 1]
+        if begins_with not in {"{", "["}:
+            pattern = _STRING if begins_with == '"' else _SCALAR
+            match = pattern.match(self.text, self.position)
+            return match.end() if match else self.position
         depth = 0
         for token in _BRACKET.finditer(self.text, self.position):
-            depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+            depth += _DEPTH.get(token[0], 0)
             if depth == 0:
-                self.position = token.end()
-                return
-        raise CutOffError(bad.reason, bad.detail)
+                return token.end()
+        return len(self.text)
 
     def _next(self) -> str:
         match = _BLANKS.match(self.text, self.position)

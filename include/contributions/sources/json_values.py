@@ -13,17 +13,19 @@ class CutOffError(BadEntryError):
     """The value may go on after the end of what was read."""
 
 
-def decoded(text: str, start: int = 0) -> tuple[Any, int]:
-    """Read the value that begins at ``start``; also say where it ends.
+def decoded(text: str) -> tuple[Any, int]:
+    """Read the value with which a text begins; also say where it ends.
+
+    Give it no more than the value: each error counts the lines of the whole text.
 
     Raises:
         CutOffError: The text ended in the middle of the value.
         BadEntryError: It is not JSON, or not JSON that can be relied on.
     """
     try:
-        return _DECODER.raw_decode(text, start)
+        return _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
-        raise _not_json(text, start, error) from None
+        raise _not_json(text, error) from None
     except RecursionError:
         raise BadEntryError(
             "too_deep", "L'entrée contient trop d'objets imbriqués : la simplifier."
@@ -43,15 +45,15 @@ def admitted_value(source: str, value: Any, locator: str, raw: str) -> Record | 
             'L\'entrée n\'est pas un objet JSON {"id": …, "text": …} : la corriger.',
             raw,
         )
-    return admitted(source, entry_of(value, locator, raw))
+    return admitted(source, entry_of(value, locator))
 
 
 _BLANK_REST = re.compile(r"\s*\Z")
 
 
-def _not_json(text: str, start: int, error: json.JSONDecodeError) -> BadEntryError:
+def _not_json(text: str, error: json.JSONDecodeError) -> BadEntryError:
     detail = (
-        f"L'entrée n'est pas du JSON valable (vers son caractère {error.pos - start + 1}) : "
+        f"L'entrée n'est pas du JSON valable (vers son caractère {error.pos + 1}) : "
         "vérifier les guillemets, les virgules et les accolades."
     )
     # An unterminated string is reported where it begins, everything else where reading stopped.

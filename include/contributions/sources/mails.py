@@ -5,10 +5,17 @@ d'améliorations: …``; form B opens with ``Informations sur la soumission`` an
 headings. Both are read by one state machine that only moves forward: it looks for the category
 before the texts and nowhere else, so words of the body never become fields. The sender's address
 and name are not kept.
+
+A citizen can write a header of the form into a text. A saved mail (``.eml``) holds one submission,
+so there it stays text. In a text file another submission begins only with a whole header where a
+mail can begin; form alone cannot tell a forged one from a real one there, and as the form is
+anonymous it gains what filling it in twice would. So that people can see both, what comes from a
+further header says which (``mail_number``), and a text that holds one says so (``header_note``).
 """
 
 import html
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -22,6 +29,7 @@ from include.contributions.model import BrokenRecord, Record
 from include.contributions.sources.boundary import (
     INCOMPLETE,
     TRUNCATED,
+    BadEntryError,
     Entry,
     admitted,
     broken,
@@ -34,21 +42,41 @@ from include.ports import SourceFile
 MAX_BYTES = 32 * 1024 * 1024
 """Mails are read whole, to look a few lines ahead; this is tens of thousands of them."""
 
+MAX_LINES = 1_000_000
+"""More than a file of that size has when its lines have words."""
+
+MAX_HTML_CHARACTERS = 200_000
+"""The standard parser's time grows with the square of a page; the form's is a tenth of this."""
+
+MAX_HEADER_BYTES = 8_000
+MAX_HEADERS = 200
+MAX_PART_LINES = 1_000
+"""Likewise for what says how a saved mail is built; a mail has some ten short headers and parts."""
+
 _LOOK_AHEAD = 3
 """Lines with words after an opening among which its confirmation must be."""
 
 _LONGEST_OPENING = 300
 """Characters; a longer line is a sentence, and patterns stay off it."""
 
+_DEEPEST_QUOTE = 20
+"""Marks of replies and forwards that are taken off; nobody quotes deeper."""
+
+_HEADER_LINES = 20
+"""Lines, blank ones included, within which a header ends."""
+
 _QUOTE = re.compile(r"(?:[ \t]{0,3}>[ ]?)*")
-_MARKS = r"[#*_\s]*"
+_AS_TEXT = "l'enregistrer en texte."
+_MARKS = r"[#*_\s]*+"
 _OPENING_A = re.compile(rf"{_MARKS}(?:submitted on|soumis le)\s*:?\s*(?P<date>.+)", re.IGNORECASE)
-_CONFIRMING_A = re.compile(
-    rf"{_MARKS}(?:submitted by|soumis par|submitted values are|les valeurs soumises sont)",
-    re.IGNORECASE,
-)
 _OPENING_B = re.compile(rf"{_MARKS}informations sur la soumission{_MARKS}:?{_MARKS}", re.IGNORECASE)
-_CONFIRMING_B = re.compile(rf"{_MARKS}(?:formulaire\s*:|soumis par\b)", re.IGNORECASE)
+_BY = re.compile(rf"{_MARKS}(?:submitted by|soumis par)\b", re.IGNORECASE)
+_VALUES = re.compile(
+    rf"{_MARKS}(?:submitted values are|les valeurs soumises sont)\b", re.IGNORECASE
+)
+_FORM = re.compile(rf"{_MARKS}formulaire{_MARKS}:", re.IGNORECASE)
+_HEADER_A = (_BY, _VALUES)
+_HEADER_B = (_FORM, _BY)
 _FOOTER = re.compile(
     r"(?:the results of this submission may be viewed at|"
     r"les résultats de (?:cette|votre) soumission peuvent être)",
@@ -58,6 +86,9 @@ _SEPARATOR = re.compile(r"\s*(?:[-_=*~]{2,}|-{3,}[^-]{0,60}-{3,})\s*")
 _MAIL_HEADER = re.compile(
     r"(?:from|to|cc|date|sent|subject|reply-to|de|à|objet|envoyé|répondre à)\s*:\s*\S.*",
     re.IGNORECASE,
+)
+_STRUCTURE = re.compile(
+    rb"^(?:content-[a-z-]{1,40}|date)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*", re.IGNORECASE | re.MULTILINE
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
@@ -85,6 +116,8 @@ _LABEL_PATTERNS = {
     )
     for state, label in _LABELS.items()
 }
+_CAN_BE_LABEL = re.compile(r"[#*_ \t]*+[cv]", re.IGNORECASE)
+"""What every label begins with; one look spares most lines three patterns."""
 
 
 @dataclass(slots=True)
@@ -93,6 +126,8 @@ class _Submission:
     state: _State = _State.HEADER
     date: str | None = None
     has_headings: bool = False
+    number: int = 1
+    holds_header: bool = False
     lines: dict[_State, list[str]] = field(default_factory=dict)
 
     def add(self, line: str) -> None:
@@ -128,10 +163,20 @@ class MailSource:
             )
             yield broken("line 1", "too_large", detail, "")
             return
-        text, sent = _mail_text(file)
+        try:
+            text, sent = _mail_text(file)
+        except BadEntryError as bad:
+            yield broken("line 1", bad.reason, bad.detail, "")
+            return
         source = source_name(file.path)
         is_whole = text.endswith("\n")
-        submissions = _submissions(_unquoted(_plain(text).split("\n")))
+        text = _plain(text)
+        if text.count("\n") > MAX_LINES:
+            detail = f"Le fichier dépasse {MAX_LINES} lignes : le partager en plusieurs."
+            yield broken("line 1", "too_large", detail, "")
+            return
+        is_one_mail = file.path.suffix.lower() == ".eml"
+        submissions = _submissions(_unquoted(text.split("\n")), is_one_mail=is_one_mail)
         if not submissions:
             detail = "Aucune soumission du formulaire n'a été trouvée dans ce courriel."
             yield broken("line 1", "no_entries", detail, text)
@@ -146,11 +191,23 @@ def _mail_text(file: SourceFile) -> tuple[str, str | None]:
         with open_text(file.path, file.encoding) as stream:
             return stream.read().removeprefix("\ufeff"), None
     content = file.path.read_bytes()
+    if _is_oversized(content):
+        raise BadEntryError("too_large", f"Le courriel est démesuré : {_AS_TEXT}")
     try:
         message = message_from_bytes(content, policy=policy.default)
         return _message_text(message), str(message["date"] or "") or None
+    except BadEntryError:
+        raise
     except Exception:  # noqa: BLE001  the email package raises any kind of error on damaged headers
         return content.decode("utf-8", "surrogateescape"), None
+
+
+def _is_oversized(content: bytes) -> bool:
+    """Say whether taking a mail apart could take minutes, before anything is taken apart."""
+    if content.count(b"\n") > MAX_LINES or content.count(b"\n--") > MAX_PART_LINES:
+        return True
+    headers = [len(match[0]) for match in islice(_STRUCTURE.finditer(content), MAX_HEADERS + 1)]
+    return len(headers) > MAX_HEADERS or max(headers, default=0) > MAX_HEADER_BYTES
 
 
 def _message_text(message: EmailMessage) -> str:
@@ -163,7 +220,11 @@ def _message_text(message: EmailMessage) -> str:
         # A charset nobody knows: the bytes are there, and unreadable ones stay visible.
         payload = part.get_payload(decode=True)
         content = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
-    return _without_tags(content) if part.get_content_subtype() == "html" else content
+    if part.get_content_subtype() != "html":
+        return content
+    if len(content) > MAX_HTML_CHARACTERS:
+        raise BadEntryError("too_large", f"La page du courriel est trop longue : {_AS_TEXT}")
+    return _without_tags(content)
 
 
 def _without_tags(markup: str) -> str:
@@ -207,7 +268,7 @@ def _unquoted(lines: Sequence[str]) -> list[str]:
         quoted = prefix[0] if prefix else ""
         bare = line[len(quoted) :]
         if _OPENING_A.match(bare) or _OPENING_B.fullmatch(bare):
-            depth = quoted.count(">")
+            depth = min(quoted.count(">"), _DEEPEST_QUOTE)
         plain.append(_without_quotes(line, depth))
     return plain
 
@@ -229,21 +290,50 @@ def _openings(lines: Sequence[str]) -> dict[int, str | None]:
             continue
         if match := _OPENING_A.fullmatch(line):
             date = match["date"].strip(" *_")
-            if _confirmed(lines, index, _CONFIRMING_A, at_end=parse_day(date) is not None):
+            if _confirmed(lines, index, _HEADER_A, at_end=parse_day(date) is not None):
                 found[index] = date
-        elif _OPENING_B.fullmatch(line) and _confirmed(lines, index, _CONFIRMING_B, at_end=True):
+        elif _OPENING_B.fullmatch(line) and _confirmed(lines, index, _HEADER_B, at_end=True):
             found[index] = None
     return found
 
 
-def _confirmed(lines: Sequence[str], index: int, pattern: re.Pattern[str], *, at_end: bool) -> bool:
+def _begins_a_mail(lines: Sequence[str], index: int) -> bool:
+    """Say whether a further opening stands apart and its whole header follows, down to a label.
+
+    A header that the end of the file cuts off counts as whole as far as it goes.
+    """
+    if not _stands_apart(lines, index):
+        return False
+    header = _HEADER_B if _OPENING_B.fullmatch(lines[index]) else _HEADER_A
+    window = lines[index + 1 : index + _HEADER_LINES]
+    following = [line for line in window if line.strip()]
+    if not all(part.match(line) for part, line in zip(header, following, strict=False)):
+        return False
+    # A date and an address may stand before the first label.
+    labels = following[len(header) : len(header) + 3]
+    is_cut_off = index + _HEADER_LINES >= len(lines) and labels == following[len(header) :]
+    return is_cut_off or any(_labelled(line) for line in labels)
+
+
+def _stands_apart(lines: Sequence[str], index: int) -> bool:
+    before = lines[index - 1].strip() if index else ""
+    return not before or (
+        len(before) < _LONGEST_OPENING
+        and any(pattern.fullmatch(before) for pattern in (_SEPARATOR, _MAIL_HEADER))
+    )
+
+
+def _confirmed(
+    lines: Sequence[str], index: int, header: Sequence[re.Pattern[str]], *, at_end: bool
+) -> bool:
     """Say whether an opening's own next lines follow, as they never do in a citizen's sentence.
 
     ``at_end`` is the answer where the file ends before them.
     """
-    following = list(islice(filter(str.strip, lines[index + 1 : index + 20]), _LOOK_AHEAD))
+    window = lines[index + 1 : index + _HEADER_LINES]
+    following = list(islice(filter(str.strip, window), _LOOK_AHEAD))
     for line in following:
-        if pattern.match(line):
+        if any(part.match(line) for part in header):
             return True
         if _OPENING_A.match(line) or _OPENING_B.match(line):
             return False
@@ -255,10 +345,15 @@ def _bare_openings(lines: Sequence[str]) -> dict[int, str | None]:
     openings: dict[int, str | None] = {}
     seen: _State = _State.IDEES
     for index, line in enumerate(lines):
-        state = next((state for state in _LABELS if _label(line, state)), None)
-        if state is None:
+        labelled = _labelled(line)
+        if labelled is None:
             continue
-        if not openings or (state < seen == _State.IDEES and _label_follows(lines, index, state)):
+        state, _ = labelled
+        if not openings or (
+            state < seen == _State.IDEES
+            and _stands_apart(lines, index)
+            and _label_follows(lines, index, state)
+        ):
             openings[index] = None
         seen = state
     return openings
@@ -273,15 +368,32 @@ def _label(line: str, state: _State) -> re.Match[str] | None:
     return _LABEL_PATTERNS[state].fullmatch(line)
 
 
-def _submissions(lines: Sequence[str]) -> list[_Submission]:
+def _labelled(line: str) -> tuple[_State, re.Match[str]] | None:
+    """Name the label that a line is or begins with."""
+    if not _CAN_BE_LABEL.match(line):
+        return None
+    found = ((state, _label(line, state)) for state in _LABELS)
+    return next(((state, match) for state, match in found if match), None)
+
+
+def _submissions(lines: Sequence[str], *, is_one_mail: bool) -> list[_Submission]:
     openings = _openings(lines)
     bare = not openings
-    starts = sorted(openings or (openings := _bare_openings(lines)))
-    ends = [*starts, len(lines)][1:]
-    return [
-        _read(lines, start, end, openings[start], bare=bare)
-        for start, end in zip(starts, ends, strict=True)
+    found = sorted(openings or (openings := _bare_openings(lines)))
+    starts = [
+        index
+        for index in found
+        if index == found[0] or (not is_one_mail and (bare or _begins_a_mail(lines, index)))
     ]
+    ends = [*starts, len(lines)][1:]
+    submissions = []
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
+        submission = _read(lines, start, end, openings[start], bare=bare)
+        submission.number = number
+        following = bisect_right(found, start)
+        submission.holds_header = following < len(found) and found[following] < end
+        submissions.append(submission)
+    return submissions
 
 
 def _read(
@@ -291,14 +403,21 @@ def _read(
     submission = _Submission(start + 1, date=date)
     own = lines[start if bare else start + 1 : end]
     is_last = end == len(lines)
+    labels = {i: found for i, line in enumerate(own) if (found := _labelled(line))}
+    last_headings = {state: i for i, (state, match) in labels.items() if match["hash"]}
     for index, line in enumerate(own):
         if _FOOTER.match(line.strip()):
             break
-        match = _advance(submission, line, own[index + 1 :])
+        match = None
+        if index in labels:
+            state, match = labels[index]
+            heading_follows = last_headings.get(state, -1) > index
+            match = _advance(submission, state, match, heading_follows=heading_follows)
         if match is not None:
             submission.add(match["value"] or match["heading"] or "")
         elif submission.state == _State.HEADER:
-            if submission.date is None and parse_day(line):
+            # A number alone on its line is that of the submission, even one made like a day.
+            if submission.date is None and not line.strip().isdigit() and parse_day(line):
                 submission.date = line.strip()
         else:
             submission.add(line)
@@ -307,24 +426,17 @@ def _read(
     return submission
 
 
-def _advance(submission: _Submission, line: str, following: Sequence[str]) -> re.Match[str] | None:
-    """Move forward when the line is a label that may come now."""
-    for state in _LABELS:
-        if state <= submission.state:
-            continue
-        match = _label(line, state)
-        if match is None:
-            continue
-        if submission.has_headings and not match["hash"] and _heading_follows(following, state):
-            return None  # a citizen's line: the form sets its own labels as headings
-        submission.state = state
-        submission.has_headings = submission.has_headings or bool(match["hash"])
-        return match
-    return None
-
-
-def _heading_follows(lines: Sequence[str], state: _State) -> bool:
-    return any(match["hash"] for line in lines if (match := _label(line, state)))
+def _advance(
+    submission: _Submission, state: _State, match: re.Match[str], *, heading_follows: bool
+) -> re.Match[str] | None:
+    """Move forward when a label may come now; None when its line is a citizen's own."""
+    if state <= submission.state:
+        return None
+    if submission.has_headings and not match["hash"] and heading_follows:
+        return None  # the form sets its own labels as headings
+    submission.state = state
+    submission.has_headings = submission.has_headings or bool(match["hash"])
+    return match
 
 
 def _cut_tail(lines: list[str], *, followed: bool) -> None:
@@ -351,11 +463,10 @@ def _admitted(
     locator = f"line {submission.line}"
     constat, idees = submission.text(_State.CONSTAT), submission.text(_State.IDEES)
     category = ", ".join(filter(None, map(str.strip, submission.lines.get(_State.CATEGORY, ()))))
-    raw = "\n".join(submission.text(state) for state in _LABELS if submission.text(state))
     if is_last and not is_whole and not constat and not idees:
         detail = "Le courriel s'arrête avant le texte de la contribution."
-        return broken(locator, TRUNCATED, detail, raw)
-    entry = Entry(locator, raw)
+        return broken(locator, TRUNCATED, detail, category)
+    entry = Entry(locator)
     entry.found = {"constat": constat, "idees": idees}
     if category:
         entry.found["category"] = category
@@ -363,4 +474,8 @@ def _admitted(
         entry.found["submitted"] = submission.date
     if not is_whole and submission.state < _State.IDEES:
         entry.notes[INCOMPLETE] = True
+    if submission.number > 1:
+        entry.notes["mail_number"] = submission.number
+    if submission.holds_header:
+        entry.notes["header_note"] = "contient un en-tête de formulaire, gardé comme texte"
     return admitted(source, entry)

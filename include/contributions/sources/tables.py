@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 from include.contributions.model import BrokenRecord, Record
 from include.contributions.sources.boundary import (
@@ -28,6 +29,8 @@ DELIMITERS = (";", ",", "\t")
 MAX_ROW_CHARACTERS = 130_000
 """Two texts of the longest kind fit; csv's own limit for one field is 131,072."""
 
+_NOT_SHOWN = "[ligne non montrée : elle a des colonnes personnelles]"
+
 TITLE_ROWS = 20
 """How many rows may stand above the heading."""
 
@@ -37,10 +40,10 @@ class _Heading:
     delimiter: str
     names: tuple[str, ...]
     role_count: int
+    is_all_known: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):  # made for every line: a dataclass takes three times as long
     line: int
     raw: str
     is_open: bool = False
@@ -92,8 +95,9 @@ def _heading(raw: str, delimiter: str) -> _Heading | None:
         names = tuple(name.strip() for name in _cells(raw, delimiter))
     except csv.Error:
         return None
-    roles = {found[0] for found in map(role_of, names) if found}
-    return _Heading(delimiter, names, len(roles)) if roles & TEXT_ROLES else None
+    found = [role_of(name) for name in names]
+    roles = {role[0] for role in found if role}
+    return _Heading(delimiter, names, len(roles), all(found)) if roles & TEXT_ROLES else None
 
 
 def _rows(lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
@@ -102,7 +106,9 @@ def _rows(lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
     again: deque[tuple[int, str]] = deque()
     while taken := _balanced(upcoming, again):
         first_line, first = taken[0]
-        raw = "".join(text for _, text in taken)
+        if len(taken) == 1 and first.isspace():
+            continue
+        raw = first if len(taken) == 1 else "".join(text for _, text in taken)
         is_last = not raw.endswith("\n")
         is_open = _is_odd(raw)
         if not is_open and (len(taken) == 1 or _is_one_row(raw)):
@@ -145,31 +151,31 @@ def _is_odd(text: str) -> bool:
 
 def _read(source: str, heading: _Heading, row: _Row) -> Record | BrokenRecord:
     locator = f"line {row.line}"
+    # Where a column holds names or the like, a row whose cells shifted could show them anywhere.
+    shown = row.raw if heading.is_all_known else _NOT_SHOWN
     if len(row.raw) > MAX_ROW_CHARACTERS:
         detail = f"La ligne dépasse {MAX_ROW_CHARACTERS} caractères : la raccourcir."
-        return broken(locator, "too_long", detail, row.raw)
+        return broken(locator, "too_long", detail, shown)
     try:
         cells = _cells(row.raw, heading.delimiter)
     except csv.Error:
         detail = "La ligne n'est pas du CSV valable : vérifier guillemets et fins de ligne."
-        return broken(locator, "not_csv", detail, row.raw)
+        return broken(locator, "not_csv", detail, shown)
     expected = len(heading.names)
     if row.is_open and len(cells) != expected:
         detail = "Un guillemet ouvert sur cette ligne n'est jamais fermé : le fermer ou le doubler."
-        return broken(locator, TRUNCATED if row.is_last else "open_quote", detail, row.raw)
+        return broken(locator, TRUNCATED if row.is_last else "open_quote", detail, shown)
     if len(cells) < expected and row.is_last:
         detail = f"La dernière ligne s'arrête avant la fin ({len(cells)} colonnes sur {expected})."
-        return broken(locator, TRUNCATED, detail, row.raw)
+        return broken(locator, TRUNCATED, detail, shown)
     if any(cell.strip() for cell in cells[expected:]):
         detail = f"La ligne compte {len(cells)} colonnes au lieu de {expected} : la corriger."
-        return broken(locator, "wrong_columns", detail, row.raw)
-    # Backwards, so that of two columns with one name the first counts.
-    values = dict(zip(reversed(heading.names), reversed(_padded(cells, expected)), strict=True))
-    return admitted(source, entry_of(values, locator, row.raw))
-
-
-def _padded(cells: Sequence[str], length: int) -> list[str]:
-    return [*cells[:length], *[""] * (length - len(cells))]
+        return broken(locator, "wrong_columns", detail, shown)
+    # A row may have fewer cells than a heading has names, and costs no more than it has.
+    values: dict[str, str] = {}
+    for name, cell in zip(heading.names, cells, strict=False):
+        values.setdefault(name, cell)
+    return admitted(source, entry_of(values, locator))
 
 
 def _cells(raw: str, delimiter: str) -> list[str]:

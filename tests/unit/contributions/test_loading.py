@@ -124,7 +124,7 @@ def test_what_is_no_source_is_left_out_and_said(tmp_path, store):
     outcome = load_folder(tmp_path, store, now=NOW)
 
     assert outcome.records == 1
-    assert [notice.split(" :")[0] for notice in outcome.notices] == [
+    assert [notice.split(":")[0] for notice in outcome.notices] == [
         "README.md",
         "photo.png",
         "vide.json",
@@ -176,13 +176,111 @@ def test_a_half_written_file_waits_until_it_is_whole(tmp_path, store, name):
     assert old.broken == (0 if name == "a.txt" else 1)
 
 
+def test_a_waiting_file_says_when_it_is_loaded_at_the_latest(tmp_path, store):
+    """The moment after which the file is taken as it is, in the town's time."""
+    put(tmp_path, "a.jsonl", HALF_WRITTEN["a.jsonl"], age_s=60)
+
+    (said,) = load_folder(tmp_path, store, now=NOW).waiting
+
+    assert "2026-02-01 13:09:00 (Europe/Paris)" in said
+
+
+OPEN_ENDED = {
+    "a.csv": "id;text\n1;Un banc\n2;Un abri",
+    "a.txt": "Submitted on lun, 12/01/2026 - 09:00\nSoumis par un utilisateur anonyme : 0.0.0.0\n"
+    "Submitted values are:\n\ncategory: culture\nConstat factuel: La chapelle.\n\n"
+    "Vos idées d'améliorations: Un toit",
+}
+
+
+@pytest.mark.parametrize("name", OPEN_ENDED)
+def test_a_fresh_file_without_a_last_line_end_is_loaded_at_once_after_a_pause(
+    tmp_path, store, name
+):
+    """It may be whole: unchanged half a minute after it was written, it is."""
+    put(tmp_path, name, OPEN_ENDED[name], age_s=10)
+    pauses = []
+
+    outcome = load_folder(tmp_path, store, now=NOW, pause=pauses.append)
+    load_folder(tmp_path, store, now=NOW, pause=pauses.append)
+
+    assert pauses == [20]
+    assert (outcome.files, outcome.waiting) == (1, ())
+
+
+@pytest.mark.parametrize("name", OPEN_ENDED)
+def test_a_file_that_grows_in_the_pause_waits(tmp_path, store, name):
+    """Its last words were cut off: nothing of them is stored until the file is still."""
+    path = put(tmp_path, name, OPEN_ENDED[name], age_s=10)
+
+    def grow(_seconds):
+        path.write_text(OPEN_ENDED[name] + " couvert\n")
+
+    young = load_folder(tmp_path, store, now=NOW, pause=grow)
+    later = load_folder(tmp_path, store, now=NOW, pause=grow)
+
+    assert (young.files, len(young.waiting)) == (0, 1)
+    assert (later.files, later.waiting) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "age_s"),
+    [
+        pytest.param("a.csv", OPEN_ENDED["a.csv"], 30, id="still_for_long_enough"),
+        pytest.param("a.csv", OPEN_ENDED["a.csv"] + "\n", 1, id="line_end"),
+        pytest.param("a.csv", (OPEN_ENDED["a.csv"] + "\n").encode("utf-16"), 1, id="utf16"),
+        pytest.param("a.json", json.dumps([{"text": "Un banc"}]), 1, id="json"),
+        pytest.param("a.jsonl", LINE.strip(), 1, id="jsonl"),
+    ],
+)
+def test_nobody_waits_for_a_file_that_is_whole(tmp_path, store, name, content, age_s):
+    """A line end, a closing bracket or half a minute of silence is enough."""
+    put(tmp_path, name, content, age_s=age_s)
+    pauses = []
+
+    assert load_folder(tmp_path, store, now=NOW, pause=pauses.append).files == 1
+    assert pauses == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "sound", "broken"), [("MAX_ENTRIES", 3, 0), ("MAX_BROKEN", 1, 3)]
+)
+def test_the_work_on_one_file_is_bounded(tmp_path, store, monkeypatch, limit, sound, broken):
+    """After the last entry that is read the rest is one broken record; exactly as many are all read."""
+    monkeypatch.setattr(loading, limit, 3)
+    content = LINE * sound + "x\n" * broken
+    put(tmp_path, "exact.jsonl", content)
+    put(tmp_path, "more.jsonl", content + LINE * 50)
+    put(tmp_path, "other.jsonl", LINE)
+
+    outcome = load_folder(tmp_path, store, now=NOW)
+
+    assert (outcome.files, outcome.records) == (3, 2 * sound + 1)
+    assert outcome.broken == 2 * broken + 1
+    (rest,) = [entry for entry in store.all(BrokenRecord) if entry.reason == "too_many"]
+    assert rest.locator == f"after line {sound + broken}"
+    assert "le reste n'est pas lu" in rest.detail
+
+
+def test_operators_read_one_language(tmp_path, store):
+    """The error of a folder without anything to load is English throughout."""
+    put(tmp_path, "photo.png", b"\x89PNG\r\n\x1a\n\x00\x00")
+
+    with pytest.raises(UnreadableSourceError) as caught:
+        load_folder(tmp_path, store, now=NOW)
+
+    assert "photo.png: of no known form, left alone" in str(caught.value)
+    assert str(caught.value).isascii()
+
+
 def test_only_waiting_files_are_no_error(tmp_path, store):
     """A folder whose only file is still being written is loaded at a later pass."""
     put(tmp_path, "a.json", "", age_s=5)
 
     outcome = load_folder(tmp_path, store, now=NOW)
 
-    assert (outcome.files, outcome.waiting) == (0, ("a.json : fichier vide.",))
+    assert outcome.files == 0
+    assert outcome.waiting == ("a.json: empty; loaded once something is written to it.",)
 
 
 def test_one_name_per_file_however_it_is_reached(tmp_path, store, monkeypatch):
@@ -266,7 +364,7 @@ def test_a_file_that_cannot_be_opened(tmp_path, store, monkeypatch, error):
 
 
 def test_links_and_pipes(tmp_path, store):
-    """A link out of the folder is not followed, one inside is the same file, a pipe is not opened."""
+    """No link to a folder or out of ours is followed, a link inside is the same file; all is said."""
     root = tmp_path / "in"
     put(root, "a.jsonl", LINE)
     put(tmp_path, "outside.jsonl", LINE)
@@ -281,7 +379,8 @@ def test_links_and_pipes(tmp_path, store):
     outcome = load_folder(root, store, now=NOW)
 
     assert (outcome.files, outcome.records) == (1, 1)
-    assert {notice.split(" :")[0] for notice in outcome.notices} == {
+    assert {notice.split(":")[0] for notice in outcome.notices} == {
+        "d",
         "c.jsonl",
         "e.jsonl",
         "f.jsonl",
@@ -436,7 +535,7 @@ def test_the_samples_are_what_their_readme_says(store):
 
     assert (outcome.files, outcome.records, outcome.broken, outcome.added) == (5, 63, 5, 59)
     assert outcome.waiting == ()
-    assert [notice.split(" :")[0] for notice in outcome.notices] == ["README.md"]
+    assert [notice.split(":")[0] for notice in outcome.notices] == ["README.md"]
     assert Counter(file.form for file, _ in store.entries.values()) == {
         "json": 1,
         "jsonl": 1,

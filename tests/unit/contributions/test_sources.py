@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,19 @@ def read(tmp_path):
         ("2026-07-19T22:30:00+00:00", date(2026, 7, 20)),
         ("2026-01-20T00:30:00+09:00", date(2026, 1, 19)),
         ("Tue, 30 Dec 2025 23:30:00 +0000", date(2025, 12, 31)),
+        ("20251221", date(2025, 12, 21)),
+        ("20251221T0808", date(2025, 12, 21)),
+        ("20251221T080812", date(2025, 12, 21)),
+        ("20260119T2330Z", date(2026, 1, 20)),
+        ("20260119T233000+0000", date(2026, 1, 20)),
+        ("20251321", None),
+        ("20250230", None),
+        ("20251221T2508", None),
+        ("12345678", None),
+        ("202512211", None),
+        ("2025122", None),
+        ("n° 20251221", None),
+        ("0298701234", None),
         ("31/02/2026", None),
         ("2026-13-01", None),
         ("machin 30 2025", None),
@@ -235,6 +249,129 @@ def test_fields_of_the_original_format(read):
         "contributions[0], line 1",
         {"source": "mockup", "title": "La chapelle", "submitted_at": "2026-01-19T23:30:00Z"},
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("a.csv", "id;text\n20251221;Un banc\n", id="csv"),
+        pytest.param("a.jsonl", '{"id": 20251221, "text": "Un banc"}\n', id="jsonl"),
+    ],
+)
+def test_an_id_made_like_a_day_stays_an_id(read, name, content):
+    """Only the form's own field of a date is read as one."""
+    _, (record,) = read(name, content)
+
+    assert (record.external_id, record.submitted_on) == ("20251221", None)
+
+
+def seconds(read, name, content):
+    """Processor time that reading takes; the best of three, for a machine at work."""
+    times = []
+    for _ in range(3):
+        start = process_time()
+        read(name, content)
+        times.append(process_time() - start)
+    return min(times)
+
+
+def test_a_broken_entry_costs_the_same_wherever_it_stands(read):
+    """What stands before it in the file is not gone through again."""
+    entries = "x,\n" * 5_000 + WHOLE + "]"
+
+    alone = seconds(read, "a.json", "[" + entries)
+    behind = seconds(read, "a.json", '["' + "a\\n" * 1_000_000 + '",\n' + entries)
+
+    assert behind < 4 * alone + 0.2
+
+
+def test_a_row_costs_what_it_holds(read):
+    """A heading with very many columns makes short rows no dearer."""
+    rows = "a\n" * 5_000
+
+    narrow = seconds(read, "a.csv", "text;date\n" + rows)
+    wide = seconds(read, "a.csv", "text" + ";date" * 20_000 + "\n" + rows)
+
+    assert wide < 4 * narrow + 0.2
+
+
+PERSONAL = [
+    "02 98 00 00 01",
+    "02.98.00.00.01",
+    "0298000001",
+    "+33 6 00 00 00 01",
+    "0033600000001",
+    "2001:db8::7",
+    "2001:db8:1:2:3:4:5:6",
+    "192.0.2.9",
+    "jeanne.exemple@example.org",
+]
+
+
+@pytest.mark.parametrize("personal", PERSONAL)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("a.jsonl", '{{"ip": "{0}", "tel":"{0}", tel:{0}', id="not_json"),
+        pytest.param("a.jsonl", '["{0}", "a"]', id="no_object"),
+        pytest.param("a.jsonl", '{{"id": ["x"], "text": "Mon {0}, merci"}}', id="bad_id"),
+        pytest.param("a.json", '[{{"a" "{0}"}}, {{"text": 1}}]', id="entry"),
+        pytest.param("a.csv", "text;date\na;{0};c;d\n", id="columns"),
+        pytest.param("a.csv", 'text;date\n"a {0};b\n', id="quote"),
+    ],
+)
+def test_nothing_to_reach_a_person_by_is_shown_of_a_broken_entry(read, name, content, personal):
+    """Telephone numbers, mail and network addresses are blotted out; what is shown is short."""
+    _, entries = read(name, content.format(personal))
+
+    assert isinstance(entries[0], BrokenRecord)
+    assert personal not in str(entries)
+    assert all(len(entry.raw) <= 200 for entry in entries)
+
+
+@pytest.mark.parametrize(
+    "kept", ["14:15:07", "12/01/2026 09:00", "12 345 678 euros", "Oui::Non", "n° 12"]
+)
+def test_times_and_amounts_are_no_addresses(read, kept):
+    """What helps to find an entry again stays readable."""
+    _, (entry,) = read("a.jsonl", f'["{kept}"]\n')
+
+    assert kept in entry.raw
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 150, "192.0.2.9 " * 60])
+def test_no_half_address_at_the_edge_of_what_is_shown(read, padding):
+    """Blotting shortens a text, and what moves into view is blotted as well."""
+    _, (entry,) = read("a.jsonl", f"[{padding} " + "2001:db8:1:2:3:4:5:6 " * 300)
+
+    assert "db8" not in entry.raw
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param("Anne Exemple;0;culture;;", id="no_text"),
+        pytest.param("Anne Exemple;0;culture;a;b;c", id="too_many_columns"),
+        pytest.param('Anne Exemple;0;culture;"a;b', id="open_quote"),
+        pytest.param("Anne Exemple;0", id="cut_off"),
+        pytest.param("Anne Exemple;0;culture;" + "a" * 131_000 + ";b", id="too_long"),
+    ],
+)
+def test_no_name_is_shown_of_a_broken_row(read, row):
+    """Only cells under a contribution's own headings are shown, and none where cells shifted."""
+    heading = "Utilisateur;Brouillon;category;Constat factuel;Vos idées d'améliorations\n"
+
+    _, entries = read("a.csv", heading + row)
+
+    assert isinstance(entries[0], BrokenRecord)
+    assert "Exemple" not in str(entries)
+
+
+def test_what_is_known_of_a_broken_entry_is_shown(read):
+    """Its own fields, by the names of the ledger; fields that nobody needs are not."""
+    _, (entry,) = read("a.jsonl", '{"id": 4, "nom": "Anne", "category": "culture", "text": [1]}\n')
+
+    assert entry.raw == "id: 4\ncategory: culture\ntext: une liste"
 
 
 def test_a_body_with_the_forms_headings_is_split(read):

@@ -2,10 +2,12 @@
 
 from datetime import date
 from textwrap import dedent
+from time import process_time
 
 import pytest
 
 from include.contributions.model import BrokenRecord, Record
+from include.contributions.sources import mails
 from include.contributions.sources.encodings import fingerprint
 from include.contributions.sources.mails import MailSource
 from include.ports import SourceFile
@@ -241,6 +243,76 @@ def test_many_in_one_file(read):
     assert "example.org" not in str(records)
 
 
+@pytest.mark.parametrize("form", [FORM_A, FORM_B], ids=["a", "b"])
+def test_what_comes_from_a_further_header_says_so(read, form):
+    """Nobody can tell a forged header in a text file from a true one, but everybody can see it."""
+    records = read(f"{FORM_A}\n{form}\n{form}")
+
+    assert [record.metadata.get("mail_number") for record in records] == [None, 2, 3]
+    assert not any("header_note" in record.metadata for record in records)
+
+
+WHOLE_HEADERS = {
+    "a": FORM_A[: FORM_A.index("La criée")] + "Tous des voleurs.\n",
+    "b": FORM_B[: FORM_B.index("La rue")] + "Tous des voleurs.\n",
+}
+NO_HEADERS = {
+    "no_values": "\n" + WHOLE_HEADERS["a"].replace("Submitted values are:\n", ""),
+    "no_sender": "\n" + WHOLE_HEADERS["a"].replace("Soumis par un utilisateur anonyme", "Moi"),
+    "no_label": "\n" + WHOLE_HEADERS["a"].split("category")[0] + "Merci.\n" * 4,
+    "b_no_form": "\n" + WHOLE_HEADERS["b"].replace("Formulaire", "Adresse"),
+    "b_no_sender": "\n" + WHOLE_HEADERS["b"].replace("Soumis par", "Écrit par"),
+    "inside_a_paragraph": WHOLE_HEADERS["a"],
+    "b_inside_a_paragraph": WHOLE_HEADERS["b"],
+}
+
+
+@pytest.mark.parametrize("form", [FORM_A, FORM_B], ids=["a", "b"])
+@pytest.mark.parametrize("imitation", NO_HEADERS.values(), ids=NO_HEADERS)
+def test_an_imitated_header_stays_in_its_text(read, form, imitation):
+    """Without the form's own lines, or inside a paragraph, it begins nothing."""
+    (record,) = read(f"{form.rstrip()}\n{imitation}Fin de mon texte.\n")
+
+    assert record.declared_category == ("economie" if form == FORM_A else "logement")
+    assert record.idees_ameliorations.startswith(("Ouvrir", "Refaire"))
+    assert record.idees_ameliorations.endswith("Fin de mon texte.")
+
+
+@pytest.mark.parametrize("imitation", WHOLE_HEADERS.values(), ids=WHOLE_HEADERS)
+@pytest.mark.parametrize("place", ["La criée ferme trop tôt.", "Ouvrir jusqu'à 18 h."])
+def test_a_saved_mail_is_one_submission(read, place, imitation):
+    """However well a citizen imitates the form, it is that citizen's text, and is marked."""
+    body = FORM_A.replace(place, f"{place}\n\n{imitation}")
+    head = "From: x@example.org\nContent-Type: text/plain; charset=utf-8\n\n"
+
+    (record,) = read(head + body, name="message.eml")
+
+    assert "Tous des voleurs." in record.constat_factuel + record.idees_ameliorations
+    assert (record.declared_category, record.submitted_on) == ("economie", date(2025, 12, 30))
+    assert "en-tête" in record.metadata["header_note"]
+    assert "mail_number" not in record.metadata
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3])
+def test_a_last_header_that_the_file_cuts_off_is_no_citizens_text(read, lines):
+    """As far as it goes it is whole: the mail is truncated, its neighbour stays as it was."""
+    cut = "\n".join(FORM_A.split("\n")[:lines])
+
+    record, rest = read(f"{FORM_A}\n{cut}")
+
+    assert record.idees_ameliorations == "Ouvrir jusqu'à 18 h."
+    assert rest.reason == "truncated"
+
+
+def test_a_number_in_the_header_is_no_date(read):
+    """The number of a submission can be made like a day."""
+    numbered = FORM_B.replace("dim, 21/12/2025 - 08:08", "20240101\ndim, 21/12/2025 - 08:08")
+
+    (record,) = read(numbered)
+
+    assert record.submitted_on == date(2025, 12, 21)
+
+
 def test_a_sentence_before_the_next_mail_is_no_opening(read):
     """A last line that reads like an opening is not confirmed by the next mail's lines."""
     last = "Soumis le 12 mars 2024 au conseil"
@@ -345,3 +417,71 @@ def test_long_runs_of_marks_cost_no_time(read):
     (record,) = read(FORM_A.rstrip() + "\n" + evil + "\nfin\n")
 
     assert record.reason == "too_long"
+
+
+def seconds(read, content, name="courriel.txt"):
+    """Processor time that reading takes; the best of three, for a machine at work."""
+    times = []
+    for _ in range(3):
+        start = process_time()
+        read(content, name)
+        times.append(process_time() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        pytest.param("", 40_000, id="blank"),
+        pytest.param("Vos idées d'améliorations: a", 2_000, id="label"),
+    ],
+)
+def test_one_long_mail_costs_no_more_than_many_short_ones(read, line, count):
+    """A line is not looked at again for each line before it."""
+    short = FORM_B.replace("défoncée.", "défoncée." + f"\n{line}" * (count // 100))
+    long = FORM_B.replace("défoncée.", "défoncée." + f"\n{line}" * count)
+
+    many = seconds(read, "\n".join([short] * 100))
+    one = seconds(read, long)
+
+    assert one < 3 * many + 0.2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("Content-Type: text/html\n\n" + "<!--" * 60_000, id="page"),
+        pytest.param("Content-Type: text/plain" + ";a=b" * 3_000 + "\n\nx\n", id="header"),
+        pytest.param("Date: " + "(" * 9_000 + "\n\nx\n", id="date"),
+        pytest.param("Content-Type: text/plain;\n" + " a=b;\n" * 2_000 + "\nx\n", id="folded"),
+        pytest.param("Content-Type: text/plain\n" * 300 + "\nx\n", id="headers"),
+        pytest.param(
+            "Content-Type: multipart/mixed; boundary=b\n\n" + "--b\n\nx\n" * 2_000, id="parts"
+        ),
+    ],
+)
+def test_a_saved_mail_that_is_built_to_take_long_is_not_taken_apart(read, body):
+    """It is one broken entry, which says how to hand the text in."""
+    (entry,) = read(body, name="message.eml")
+
+    assert entry.reason == "too_large"
+    assert "texte" in entry.detail
+
+
+def test_a_file_of_too_many_lines_is_not_read(read, monkeypatch):
+    """It is one broken entry, which says to share it out."""
+    monkeypatch.setattr(mails, "MAX_LINES", 20)
+
+    (entry,) = read(FORM_A * 3)
+
+    assert entry.reason == "too_large"
+
+
+def test_deep_quotation_costs_no_more_than_its_length(read):
+    """No line is copied once per mark that stands before it."""
+    quoted = (">" * 20_000 + "a\n") * 100
+
+    plain = seconds(read, FORM_A + quoted)
+    opened = seconds(read, FORM_A + ">" * 20_000 + "Soumis le 3 mars 2025\n" + quoted)
+
+    assert opened < 4 * plain + 0.2
