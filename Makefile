@@ -10,4 +10,4 @@ TARGETS = help run judge test lint docs bench chaos test-services clean
 .DEFAULT_GOAL = help
 
 $(TARGETS):
-	@exec $(PYTHON) scripts/make.py $@
+	@exec "$(PYTHON)" scripts/make.py $@

@@ -27,15 +27,19 @@ PRELOADED_MODULES = (
 class Ports:
     """Every port a component listens on; all on 127.0.0.1."""
 
-    ui: int
-    logs: int
-    scheduler_health: int
+    ui: int = 0
+    logs: int = 0
+    scheduler_health: int = 0
 
     @classmethod
     def chosen(cls, noted: Mapping[str, int]) -> "Ports":
         """Those of last time where they are still free, so that noted addresses stay right."""
         wanted = {"ui": PREFERRED_UI_PORT} | dict(noted)
         return cls(**{field.name: _reserved(wanted.get(field.name, 0)) for field in fields(cls)})
+
+    def renewed(self) -> "Ports":
+        """The same but for those that somebody listens on; asked while nothing of ours does."""
+        return Ports(**{name: _not_taken(port) for name, port in self.as_dict().items()})
 
     def as_dict(self) -> dict[str, int]:
         """For the note that the next start reads."""
@@ -47,6 +51,13 @@ def _reserved(wanted: int) -> int:
         return free_ports.reserve(wanted)
     except OSError:
         return free_ports.reserve()
+
+
+def _not_taken(port: int) -> int:
+    if not free_ports.is_taken(port):
+        return port
+    free_ports.release(port)
+    return free_ports.reserve()
 
 
 def ui_address(ports: Ports) -> str:
@@ -155,6 +166,8 @@ def _settings(state: StateFolder, ports: Ports, airflow_dsn: str) -> dict[str, d
             "task_instance_heartbeat_timeout": "40",
             "orphaned_tasks_check_interval": "30",
             "max_dagruns_to_create_per_loop": "50",
+            # Each look at a run with many chunks costs a tenth of a second; free slots wait meanwhile.
+            "max_dagruns_per_loop_to_schedule": "2",
         },
         "workers": {
             # With the default a finished task now and then holds its slot five seconds longer.

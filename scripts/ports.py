@@ -1,11 +1,15 @@
 """Free ports on 127.0.0.1, also while several supervisors of this machine look for one at once."""
 
+import errno
 import socket
 import sys
 
 import psutil
 
 ADDRESS = "127.0.0.1"
+
+CONNECT_TIMEOUT_S = 2.0
+"""On this machine a connection is made or refused at once, unless the listener hangs."""
 
 _reserved: dict[int, socket.socket] = {}
 
@@ -37,6 +41,31 @@ def reserve(wanted: int = 0) -> int:
     port = int(held.getsockname()[1])
     _reserved[port] = held
     return port
+
+
+def release(port: int) -> None:
+    """Give up a reserved port; one that is not reserved is left alone."""
+    if held := _reserved.pop(port, None):
+        held.close()
+
+
+def is_taken(port: int) -> bool:
+    """Say whether somebody listens on a port, answering or not."""
+    with socket.socket() as probe:
+        probe.settimeout(CONNECT_TIMEOUT_S)
+        # EAGAIN is the timeout: a server that hangs holds its port all the same.
+        return probe.connect_ex((ADDRESS, port)) in {0, errno.EAGAIN}
+
+
+def listens(process: psutil.Process, port: int) -> bool:
+    """Say whether it is this process that listens on a port."""
+    try:
+        connections = process.net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        return True  # where the system does not tell, nobody is accused
+    except psutil.Error:
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
 
 
 def _bound(wanted: int) -> socket.socket:

@@ -5,32 +5,30 @@ asks for passwords everywhere, keeps its durability settings, listens on a priva
 127.0.0.1, and runs as an unprivileged account when root starts it.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
 import psycopg
-from psycopg import sql
 
+import databases
 import ports
 import processes
+from accounts import Account, open_tree, system_home
+from databases import DATABASES
 from state_folder import write_secret
 
 START_TIMEOUT_S = 120
@@ -39,14 +37,11 @@ START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 60
 """A fast shutdown writes a checkpoint; the next start recovers if it could not."""
 
+PORT_TRIES = 3
+"""A port was free when it was chosen; that it is taken so often before the start is no coincidence."""
+
 SOCKET_PATH_LIMIT = 100
 """Systems cap the path of a socket between 103 and 107 bytes."""
-
-ACCOUNTS = ("participation", "nobody")
-"""Who runs postgres when root starts it: an account made for this, else the one with no rights."""
-
-SYSTEM_HOMES = (Path("/var/lib"), Path("/usr/local/var"))
-"""Where root's cluster lives when the project's folder is closed to every other account."""
 
 SETTINGS = {
     "max_connections": "200",
@@ -68,20 +63,9 @@ SETTINGS = {
 }
 """For a machine with 8 GB that also runs Airflow; fsync and synchronous_commit stay on."""
 
-DATABASES = {"airflow": "airflow", "participation": "participation"}
-"""Database and the role that owns it; neither role is a superuser."""
-
 
 class PostgresError(Exception):
     """PostgreSQL could not be prepared or started; the message says why and where its log is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The system account that runs postgres in root's place."""
-
-    name: str
-    ids: tuple[int, int]
 
 
 class EmbeddedPostgres:
@@ -94,7 +78,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path, *, settings: dict[str, str] | None = None) -> None:
         self.folder = folder.resolve()
         self.settings = SETTINGS | (settings or {})
-        self.account = _account() if os.geteuid() == 0 else None
+        self.account = Account.chosen() if os.geteuid() == 0 else None
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_folder: Path | None = None
@@ -156,12 +140,9 @@ class EmbeddedPostgres:
     def home(self) -> Path:
         """Where the data lies: the folder, or a system folder when the account cannot reach it."""
         self._make_folder()
-        if self.account is None or _can_enter(self.folder, self.account):
+        if self.account is None or self.account.can_enter(self.folder):
             return self.folder
-        digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
-        base = next((path for path in SYSTEM_HOMES if path.is_dir()), Path(tempfile.gettempdir()))
-        home = base / f"participation-{digest}"
-        home.mkdir(mode=0o711, exist_ok=True)
+        home = system_home(self.folder)
         (self.folder / "moved-to").write_text(f"{home}\n")
         return home
 
@@ -183,7 +164,7 @@ class EmbeddedPostgres:
         if not self._runs(copy):
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(installed, copy, symlinks=True)
-            _open_tree(copy)
+            open_tree(copy)
             if not self._runs(copy):
                 raise PostgresError(f"{copy}/bin/postgres does not run on this machine")
         return copy / "bin"
@@ -202,11 +183,8 @@ class EmbeddedPostgres:
         if not (self.data / "PG_VERSION").exists():
             self._create()
         self._remove_stale_lock()
-        if not self.port:
-            self.port = self._preferred_port()
-        self._process = self._launch()
-        self._wait()
-        self._prepare()
+        self._launch_on_a_port()
+        databases.prepare(self._admin_conninfo(60), self.passwords)
         (self.folder / "port").write_text(f"{self.port}\n")
 
     def stop(self) -> None:
@@ -221,6 +199,7 @@ class EmbeddedPostgres:
                     break
         self.end_leftovers()
         self._process = None
+        ports.release(self.port)
         self._remove_socket_folder()
 
     def is_running(self) -> bool:
@@ -298,8 +277,24 @@ class EmbeddedPostgres:
     def _preferred_port(self) -> int:
         """The port of last time, if it is still free: addresses people noted stay right."""
         with suppress(OSError, ValueError):
-            return ports.free(int((self.folder / "port").read_text()))
-        return ports.free()
+            return ports.reserve(int((self.folder / "port").read_text()))
+        return ports.reserve()
+
+    def _launch_on_a_port(self) -> None:
+        """Launch it, and once more elsewhere when somebody was quicker to listen on its port."""
+        for tries_left in reversed(range(PORT_TRIES)):
+            if not self.port:
+                self.port = self._preferred_port()
+            self._process = self._launch()
+            try:
+                self._wait()
+            except PostgresError:
+                if not tries_left or self.is_running() or not ports.is_taken(self.port):
+                    raise
+                ports.release(self.port)
+                self.port = 0
+            else:
+                return
 
     def _launch(self) -> subprocess.Popen[bytes]:
         self._remove_socket_folder()
@@ -307,7 +302,7 @@ class EmbeddedPostgres:
         command = [str(self.binaries / "postgres"), "-D", str(self.data), "-p", str(self.port)]
         settings = self.settings | {
             "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": f'"{self._socket_folder}"',
+            "unix_socket_directories": _quoted(self._socket_folder),
             "unix_socket_permissions": "0700",
         }
         for name, value in settings.items():
@@ -359,16 +354,6 @@ class EmbeddedPostgres:
             options=f"-c statement_timeout={timeout_s * 1000}",
         )
 
-    def _prepare(self) -> None:
-        """Roles, databases and pgvector; repeating it changes nothing."""
-        with psycopg.connect(self._admin_conninfo(60), autocommit=True) as connection:
-            for database, role in DATABASES.items():
-                _ensure_role(connection, role, self.passwords[role])
-                _ensure_database(connection, database, role)
-        vector = psycopg.conninfo.make_conninfo(self._admin_conninfo(60), dbname="participation")
-        with psycopg.connect(vector) as connection:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-
     def _in_data_folder(self) -> list[psutil.Process]:
         found = []
         for process in psutil.process_iter():
@@ -405,24 +390,6 @@ def running(folder: Path, **settings: str) -> Iterator[EmbeddedPostgres]:
         server.stop()
 
 
-def create_database(admin_dsn: str, name: str, template: str = "template1") -> None:
-    """Create a database as a copy of another that nobody is connected to."""
-    with psycopg.connect(admin_dsn, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(template)
-            )
-        )
-
-
-def drop_database(admin_dsn: str, name: str) -> None:
-    """Drop a database and whoever is connected to it."""
-    with psycopg.connect(admin_dsn, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        )
-
-
 def last_lines(log: Path, count: int = 5) -> str:
     """The end of a log, for a message that says where the rest is."""
     try:
@@ -432,35 +399,15 @@ def last_lines(log: Path, count: int = 5) -> str:
     return "\n".join([*lines, f"(whole log: {log})"])
 
 
+def _quoted(path: Path) -> str:
+    """A path as the only entry of a list in PostgreSQL's settings, commas and quotes included."""
+    doubled = str(path).replace('"', '""')
+    return f'"{doubled}"'
+
+
 def _environment() -> dict[str, str]:
     """Nothing of ours that changes a server: no PG* variable, no locale, no library path."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _account() -> Account:
-    for name in ACCOUNTS:
-        with suppress(KeyError):
-            entry = pwd.getpwnam(name)
-            return Account(name, (entry.pw_uid, entry.pw_gid))
-    raise PostgresError(
-        f"root may not run PostgreSQL and none of the accounts {', '.join(ACCOUNTS)} exists:"
-        " run make as an ordinary user, or create the account participation"
-    )
-
-
-def _can_enter(folder: Path, account: Account) -> bool:
-    """Try it in the account's name: permissions, ACLs and mount options all have their say."""
-    probe = processes.answer(["test", "-x", folder], **processes.as_user(account.ids))
-    return probe.returncode == 0
-
-
-def _open_tree(folder: Path) -> None:
-    """Let everyone read the copied binaries: they hold nothing of ours."""
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            mode = path.stat().st_mode
-            extra = 0o555 if path.is_dir() or mode & stat.S_IXUSR else 0o444
-            path.chmod(stat.S_IMODE(mode) | extra)
 
 
 def _lock_pid(data: Path) -> int | None:
@@ -470,27 +417,7 @@ def _lock_pid(data: Path) -> int | None:
         return None
 
 
-def _ensure_role(connection: psycopg.Connection, role: str, password: str) -> None:
-    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
-    verb = "ALTER" if known else "CREATE"
-    connection.execute(
-        sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
-            sql.SQL(verb), sql.Identifier(role), sql.Literal(password)
-        )
-    )
-
-
-def _ensure_database(connection: psycopg.Connection, database: str, owner: str) -> None:
-    known = "SELECT 1 FROM pg_database WHERE datname = %s"
-    if not connection.execute(known, [database]).fetchone():
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                sql.Identifier(database), sql.Identifier(owner)
-            )
-        )
-
-
 if __name__ == "__main__":
     with running(Path(sys.argv[1])) as started:
-        print(started.ledger_dsn)
+        print(started.ledger_dsn, flush=True)
         signal.pause()

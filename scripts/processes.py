@@ -3,7 +3,6 @@
 A process is known by its pid *and* the moment it was created: pids are used again.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,33 +16,13 @@ from typing import Any
 
 import psutil
 
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
+from include.orphans import become_subreaper, die_with_parent
 
 LOG_LIMIT_BYTES = 20_000_000
 """A longer log is set aside when its process starts again; one older copy is kept."""
 
 CREATED_TOLERANCE_S = 5.0
 """The system derives creation times from the boot time, which moves when the clock is set."""
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def become_subreaper() -> bool:
-    """Adopt orphaned descendants instead of losing them to init; only Linux can."""
-    return _libc is not None and _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-
-
-def die_with_parent(signal_number: int, parent: int) -> None:
-    """Ask the kernel for a signal when the parent ends; called in the child, after a change of user.
-
-    Elsewhere than on Linux the supervisor's guard ends what is left.
-    """
-    if _libc is None:
-        return
-    _libc.prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal_number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +120,23 @@ def descendants(pid: int | None = None) -> list[psutil.Process]:
     except psutil.Error:
         return []
     return [process for process in found if is_living(process)]
+
+
+def living(pid: int) -> list[psutil.Process]:
+    """The process of a pid, in a list that is empty when there is none."""
+    try:
+        return [psutil.Process(pid)]
+    except psutil.Error:
+        return []
+
+
+def identities(pid: int) -> set[Identity]:
+    """Every living descendant of a process, noted."""
+    found = set()
+    for process in descendants(pid):
+        with suppress(psutil.Error):  # it ended meanwhile
+            found.add(Identity.of(process))
+    return found
 
 
 def is_living(process: psutil.Process) -> bool:

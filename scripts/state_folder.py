@@ -5,12 +5,13 @@ import fcntl
 import json
 import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
+
+from include.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's folder."""
@@ -130,21 +131,6 @@ class StateFolder:
 def write_secret(path: Path, content: str) -> None:
     """Write a file that was never readable by anyone but its owner, whole or not at all."""
     write_whole(path, content, mode=0o600)
-
-
-def write_whole(path: Path, content: str, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it."""
-    descriptor, making = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(making).chmod(mode)
-        Path(making).replace(path)
-    except BaseException:
-        Path(making).unlink(missing_ok=True)
-        raise
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,20 +10,20 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 import psycopg
-from psycopg import sql
 
+import airflow_database
 import processes
+from accounts import NoAccountError
 from airflow_settings import Ports, environment, ui_address
+from components import SILENCE_LIMIT_S, Component, airflow_components
+from include.orphans import become_subreaper, die_with_parent
 from participation.ledger import migrate
 from postgres import EmbeddedPostgres, PostgresError, last_lines
 from processes import Identity
@@ -35,26 +35,14 @@ TICK_S = 0.5
 HEALTH_INTERVAL_S = 5.0
 """How often heartbeats are read; a component writes one every five seconds."""
 
-SILENCE_LIMIT_S = 45.0
-"""A component that is silent for longer and does not work either (no processor time) hangs."""
-
-START_LIMIT_S = 120.0
-"""The same for one that was never heard of since it started: importing Airflow takes seconds."""
-
-BUSY_FACTOR = 4
-"""One that still works may be slow on a loaded machine; after so many times longer it hangs too."""
-
-BUSY_S = 0.02
-"""Processor time between two looks that is more than waking up to wait again."""
-
-STEADY_AFTER_S = 60.0
-"""A component that lived this long did not fail to start: the next restart is immediate again."""
+OPEN_LIMIT_S = 600.0
+"""From the start to a UI that answers; seconds usually, minutes on a machine that is busy otherwise."""
 
 HOPELESS_AFTER = 5
 """So many starts in a row without one sign of life are a mistake in the setup, not bad luck."""
 
-MAX_DELAY_S = 30.0
-"""The longest wait before a component that keeps ending is started again."""
+PORT_CHANGES = 5
+"""Ports that are taken from us more often than this are no coincidence."""
 
 POSTGRES_TRIES = 3
 """A database that does not come back after so many starts needs a person."""
@@ -70,82 +58,6 @@ class HopelessError(Exception):
     """A component cannot be started; the message holds the end of its log."""
 
 
-@dataclass
-class Component:
-    """One of Airflow's daemons.
-
-    Attributes:
-        name: As people know it.
-        command: Arguments after ``python -m``.
-        job_type: Under which its heartbeat stands in Airflow's ``job`` table; None without one.
-        url: Answers when it is well; for what has no heartbeat.
-        waits_for_ui: Started once the api-server answered, to leave it the processor first.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    job_type: str | None = None
-    url: str | None = None
-    waits_for_ui: bool = False
-    process: "subprocess.Popen[bytes] | None" = None
-    started_at: float = 0.0
-    heard_at: float = 0.0
-    due_at: float = 0.0
-    failures: int = 0
-    was_well: bool = False
-    worked_s: float = 0.0
-    is_busy: bool = True
-    known: set[Identity] = field(default_factory=set)
-
-    def backed_off_s(self, now: float) -> float:
-        """Count an end and say how long to wait before the next start."""
-        self.failures = 0 if now - self.started_at > STEADY_AFTER_S else self.failures + 1
-        return min(MAX_DELAY_S, 2.0**self.failures - 1) if self.failures else 0.0
-
-    def silence_s(self, now: float) -> float | None:
-        """Seconds since the last sign of life when that is too long, None while all is well."""
-        known = self.heard_at > self.started_at
-        idle_limit = SILENCE_LIMIT_S if known else START_LIMIT_S
-        limit = idle_limit * BUSY_FACTOR if self.is_busy else idle_limit
-        silent = now - max(self.heard_at, self.started_at)
-        return silent if silent > limit else None
-
-    def note_work(self) -> None:
-        """Note whether it used the processor since this was last asked."""
-        worked_s = _worked_s(self.process.pid) if self.process else 0.0
-        self.is_busy = worked_s - self.worked_s > BUSY_S
-        self.worked_s = worked_s
-
-
-def airflow_components(ports: Ports) -> list[Component]:
-    """The daemons of one machine, in the order they are started."""
-    ui = ui_address(ports)
-    log_server = "airflow.utils.serve_logs.log_server:get_app"
-    return [
-        Component("api-server", ("airflow", "api-server"), url=f"{ui}/api/v2/monitor/health"),
-        Component("dag-processor", ("airflow", "dag-processor"), job_type="DagProcessorJob"),
-        # Airflow's own log server would listen on every interface: ours is the next but one.
-        Component(
-            "scheduler", ("airflow", "scheduler", "--skip-serve-logs"), job_type="SchedulerJob"
-        ),
-        Component(
-            "triggerer",
-            ("airflow", "triggerer", "--skip-serve-logs"),
-            job_type="TriggererJob",
-            waits_for_ui=True,
-        ),
-        Component(
-            "log-server",
-            (
-                *("uvicorn", "--factory", log_server, "--host", "127.0.0.1"),
-                *("--port", str(ports.logs), "--log-level", "warning"),
-            ),
-            url=f"http://127.0.0.1:{ports.logs}/",
-            waits_for_ui=True,
-        ),
-    ]
-
-
 class Supervisor:
     """Keeps PostgreSQL and the components alive until told to stop."""
 
@@ -157,11 +69,16 @@ class Supervisor:
         self.oneshot = oneshot
         self.idle = idle
         self.postgres = EmbeddedPostgres(state.postgres)
+        self.ports = Ports()
         self.components: list[Component] = []
         self.env: dict[str, str] = {}
         self.main_job: subprocess.Popen[bytes] | None = None
         self.main_job_code: int | None = None
         self.stopping = False
+        self._is_open = False
+        self._open_by = 0.0
+        self._port_changes = 0
+        self._next_ports_at = 0.0
         self._postgres_failures = 0
         self._next_health_at = 0.0
         self._noted: set[Identity] = set()
@@ -172,7 +89,7 @@ class Supervisor:
         """Start, watch and stop everything; the exit code of ``make run``."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
-        processes.become_subreaper()
+        become_subreaper()
         try:
             self.start()
             self.watch()
@@ -190,22 +107,26 @@ class Supervisor:
         self.postgres.start()
         if self.postgres.note:
             self.say(self.postgres.note)
-        ports = Ports.chosen(self.state.noted("ports"))
-        self.state.note("ports", ports.as_dict())
-        self.state.note("addresses", {"ui": ui_address(ports), "pid": os.getpid()})
+        self.state.passwords  # noqa: B018 - made before Airflow would make its own
+        self.ports = Ports.chosen(self.state.noted("ports"))
+        self._configure()
+        self._migrate()
+        self.say(f"starting Airflow on {ui_address(self.ports)}")
+
+    def _configure(self) -> None:
+        """Give every component the ports that stand now."""
+        self._is_open = False
+        self._open_by = time.monotonic() + OPEN_LIMIT_S
+        self.state.note("ports", self.ports.as_dict())
+        self.state.note("addresses", {"pid": os.getpid()})
         self.env = environment(
             self.state,
-            ports,
+            self.ports,
             airflow_dsn=self.postgres.airflow_dsn,
             ledger_dsn=self.postgres.ledger_dsn,
             inbox=self.inbox,
         )
-        self.state.passwords  # noqa: B018 - made before Airflow would make its own
-        self._migrate()
-        self.components = airflow_components(ports)
-        self.say(f"starting Airflow on {ui_address(ports)}")
-        if not self.idle:
-            self._start_main_job()
+        self.components = airflow_components(self.ports)
 
     def watch(self) -> None:
         """Look after everything, until told to stop or the one shot is done."""
@@ -215,8 +136,10 @@ class Supervisor:
                 self._forgive_silence()
             last = time.time()
             self._look_after_postgres()
+            self._look_after_ports()
             for component in self.components:
                 self._look_after(component)
+            self._look_after_opening()
             self._look_after_main_job()
             self._end_orphans()
             self._note_processes()
@@ -226,7 +149,7 @@ class Supervisor:
         """End everything we started, tasks first, PostgreSQL last; bounded in time."""
         self.stopping = True
         if self.main_job:
-            processes.end(_alive(self.main_job.pid), 2)
+            processes.end(processes.living(self.main_job.pid), 2)
         self.say("stopping")
         tasks = self._living(lambda component: component.name == "scheduler")
         processes.send(tasks, signal.SIGTERM)
@@ -259,7 +182,7 @@ class Supervisor:
         else:
             self.say("PostgreSQL ended: starting it again")
         self._postgres_failures = 0
-        begun = time.monotonic()
+        begun, port = time.monotonic(), self.postgres.port
         for tries_left in reversed(range(POSTGRES_TRIES)):
             try:
                 self.postgres.end_leftovers()
@@ -270,6 +193,8 @@ class Supervisor:
                     raise
                 self.say(f"PostgreSQL did not start, once more: {error}")
         self.say(f"PostgreSQL answers again after {time.monotonic() - begun:.1f} s")
+        if self.postgres.port != port:
+            self._start_over(f"port {port} of PostgreSQL was taken")
         self._forgive_silence()
 
     def _look_after(self, component: Component) -> None:
@@ -287,27 +212,14 @@ class Supervisor:
     def _start(self, component: Component) -> None:
         try:
             if component.job_type:
-                self._close_jobs(component.job_type)
+                airflow_database.close_jobs(self.postgres.airflow_dsn, component.job_type)
         except psycopg.Error:
             return  # without a database it would end at once; the next look tries again
-        component.process = processes.spawn(
-            [sys.executable, "-m", *component.command],
-            self._log(component),
-            env=self.env,
-            cwd=self.state.airflow_home,
-            death_signal=signal.SIGKILL,
-        )
-        component.started_at = time.monotonic()
+        component.start(self.env, self.state.logs, self.state.airflow_home)
 
     def _take_down(self, component: Component, why: str) -> None:
         """End what is left of a component and plan its next start."""
-        assert component.process is not None  # noqa: S101 - only a started component is taken down
-        left = [p for identity in component.known if (p := identity.process())]
-        left += processes.descendants(component.process.pid)
-        processes.end([*left, *_alive(component.process.pid)], 0)
-        component.process.poll()
-        component.process = None
-        component.known = set()
+        component.end()
         now = time.monotonic()
         delay = component.backed_off_s(now)
         component.due_at = now + delay
@@ -316,52 +228,59 @@ class Supervisor:
         if component.failures >= HOPELESS_AFTER and not component.was_well:
             raise HopelessError(
                 f"{component.name} ended {component.failures} times without coming up\n"
-                + last_lines(self._log(component), 15)
+                + last_lines(component.log(self.state.logs), 15)
             )
+
+    def _look_after_ports(self) -> None:
+        """A port was free when it was chosen; somebody else may have been quicker to listen on it."""
+        now = time.monotonic()
+        everyone = now >= self._next_ports_at
+        if everyone:
+            self._next_ports_at = now + HEALTH_INTERVAL_S
+        for component in self.components:
+            if (everyone or component.process is None) and component.is_displaced():
+                self._start_over(f"port {component.port} of the {component.name} was taken")
+                return
+
+    def _start_over(self, why: str) -> None:
+        """Choose other ports for those that are taken, and start again whoever knows the old ones."""
+        self._port_changes += 1
+        if self._port_changes > PORT_CHANGES:
+            raise HopelessError(f"{why}, and so were {PORT_CHANGES} before it")
+        if self.main_job is not None:
+            processes.end(processes.living(self.main_job.pid), 2)
+            self.main_job.poll()
+            self.main_job = None
+        for component in reversed(self.components):
+            component.end()
+        self.ports = self.ports.renewed()
+        self._configure()
+        self.say(f"{why} by another program: starting Airflow again on {ui_address(self.ports)}")
+
+    def _look_after_opening(self) -> None:
+        """Once the UI answers and is ours, let everyone know its address and start the main job."""
+        if self._is_open:
+            return
+        if not self._ui_was_well():
+            if time.monotonic() > self._open_by:
+                log = self.components[0].log(self.state.logs)
+                raise HopelessError(f"no UI after {OPEN_LIMIT_S:.0f} s\n{last_lines(log, 15)}")
+            return
+        self._is_open = True
+        self.state.note("addresses", {"ui": ui_address(self.ports), "pid": os.getpid()})
+        if not self.idle and self.main_job_code is None:
+            self._start_main_job()
 
     def _read_heartbeats(self) -> bool:
         """Note who was heard of; False when PostgreSQL did not answer."""
         try:
-            ages = self._heartbeat_ages()
+            ages = airflow_database.heartbeat_ages(self.postgres.airflow_dsn)
         except psycopg.Error:
             return False
-        now = time.monotonic()
         for component in self.components:
-            if component.process is None:
-                continue
-            component.note_work()
-            if component.job_type is not None:
-                age = ages.get(component.job_type)
-                heard = age is not None and now - age > component.started_at
-                at = now - age if age is not None else 0.0
-            else:
-                heard, at = _answers(component.url or ""), time.monotonic()
-            if heard:
-                component.heard_at = at
-                component.was_well = True
+            if component.process is not None:
+                component.note_life(ages)
         return True
-
-    def _heartbeat_ages(self) -> dict[str, float]:
-        with psycopg.connect(
-            self.postgres.airflow_dsn, connect_timeout=3, options="-c statement_timeout=3000"
-        ) as connection:
-            rows = connection.execute(
-                "SELECT job_type, extract(epoch FROM clock_timestamp() - max(latest_heartbeat))"
-                " FROM job WHERE state = 'running' GROUP BY job_type"
-            ).fetchall()
-        return {job_type: float(age) for job_type, age in rows}
-
-    def _close_jobs(self, job_type: str) -> None:
-        """Tell Airflow that the former process is gone, instead of letting it wait for a timeout.
-
-        The new scheduler takes over orphaned tasks, and the new triggerer its triggers, at once.
-        """
-        with psycopg.connect(self.postgres.airflow_dsn, connect_timeout=10) as connection:
-            connection.execute(
-                "UPDATE job SET state = 'failed', end_date = now()"
-                " WHERE job_type = %s AND state = 'running'",
-                [job_type],
-            )
 
     def _forgive_silence(self) -> None:
         """Nobody could be heard for a while: count everybody's silence from now."""
@@ -398,7 +317,7 @@ class Supervisor:
 
     def _living(self, wanted: Callable[[Component], bool]) -> list[psutil.Process]:
         handles = [c.process for c in self.components if c.process and wanted(c)]
-        return [process for handle in handles for process in _alive(handle.pid)]
+        return [process for handle in handles for process in processes.living(handle.pid)]
 
     def _root_pids(self) -> set[int]:
         handles = [c.process for c in self.components] + [self.main_job]
@@ -407,9 +326,8 @@ class Supervisor:
     def _note_processes(self) -> None:
         """Keep on disk what runs, for whoever has to clean up after us."""
         for component in self.components:
-            if component.process is not None:
-                component.known = _identities(component.process.pid)
-        noted = _identities(os.getpid())
+            component.note_family()
+        noted = processes.identities(os.getpid())
         if noted != self._noted:
             self._noted = noted
             listed = [[identity.pid, identity.created] for identity in noted]
@@ -427,18 +345,11 @@ class Supervisor:
         if applied:
             self.say(f"ledger: {len(applied)} migrations applied")
         installed = version("apache-airflow")
-        with psycopg.connect(self.postgres.airflow_dsn, autocommit=True) as connection:
-            noted = connection.execute(
-                "SELECT shobj_description(oid, 'pg_database') FROM pg_database"
-                " WHERE datname = current_database()"
-            ).fetchone()
-            if noted == (installed,):
-                return
-            self.say("preparing Airflow's database")
-            self._airflow("db", "migrate")
-            connection.execute(
-                sql.SQL("COMMENT ON DATABASE airflow IS {}").format(sql.Literal(installed))
-            )
+        if airflow_database.migrated_to(self.postgres.airflow_dsn) == installed:
+            return
+        self.say("preparing Airflow's database")
+        self._airflow("db", "migrate")
+        airflow_database.note_version(self.postgres.airflow_dsn, installed)
 
     def _airflow(self, *arguments: str) -> None:
         log = self.state.logs / "migrate.log"
@@ -458,15 +369,12 @@ class Supervisor:
             "ONESHOT": "1" if self.oneshot else "",
             "PYTHONPATH": os.pathsep.join((self.env["PYTHONPATH"], str(ROOT / "scripts"))),
         }
-        death = partial(processes.die_with_parent, signal.SIGTERM, os.getpid())
+        death = partial(die_with_parent, signal.SIGTERM, os.getpid())
         self.main_job = subprocess.Popen(
             [sys.executable, str(ROOT / "scripts" / "main_job.py")],
             env=env,
             preexec_fn=death,  # noqa: PLW1509 - from the main thread, and prctl needs the child
         )
-
-    def _log(self, component: Component) -> Path:
-        return self.state.logs / f"{component.name}.log"
 
     def _ask_to_stop(self, *_: object) -> None:
         self.stopping = True
@@ -495,31 +403,6 @@ def speak(sentence: str) -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open to the end
 
 
-def _identities(pid: int) -> set[Identity]:
-    found = set()
-    for process in processes.descendants(pid):
-        try:
-            found.add(Identity.of(process))
-        except psutil.Error:
-            continue
-    return found
-
-
-def _alive(pid: int) -> list[psutil.Process]:
-    try:
-        return [psutil.Process(pid)]
-    except psutil.Error:
-        return []
-
-
-def _worked_s(pid: int) -> float:
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return 0.0
-    return float(times.user + times.system)
-
-
 def _name(process: psutil.Process) -> str:
     try:
         return str(process.name())
@@ -531,26 +414,16 @@ def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own addresses
-            return True
-    except urllib.error.HTTPError:
-        return True  # it refuses us, so it is there
-    except OSError:
-        return False
-
-
 def main(environ: Mapping[str, str], *, idle: bool) -> int:
     """Run under a guard, without the main job when idle; the exit code of ``make run``."""
     state = StateFolder.from_environment()
     inbox = Path(environ["PARTICIPATION_INBOX"]).resolve()
     try:
+        supervisor = Supervisor(state, inbox, oneshot=bool(environ.get("ONESHOT")), idle=idle)
         lock = state.lock()
-    except AlreadyRunningError as error:
+    except (AlreadyRunningError, NoAccountError) as error:
         speak(str(error))
         return 1
-    supervisor = Supervisor(state, inbox, oneshot=bool(environ.get("ONESHOT")), idle=idle)
 
     def clean_up() -> None:
         """The supervisor is gone; killed, perhaps."""

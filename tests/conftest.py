@@ -61,14 +61,14 @@ def ledger_template(postgres_dsn: str) -> Iterator[str]:
     """Name of a migrated ledger that nobody is connected to."""
     import psycopg  # noqa: PLC0415 - absent where the unit tests run alone
 
-    import postgres  # noqa: PLC0415 - the same
+    import databases  # noqa: PLC0415 - the same
     from participation.ledger import migrate  # noqa: PLC0415 - the same
 
-    postgres.drop_database(postgres_dsn, TEMPLATE)
-    postgres.create_database(postgres_dsn, TEMPLATE)
+    databases.drop_database(postgres_dsn, TEMPLATE)
+    databases.create_database(postgres_dsn, TEMPLATE)
     migrate(psycopg.conninfo.make_conninfo(postgres_dsn, dbname=TEMPLATE))
     yield TEMPLATE
-    postgres.drop_database(postgres_dsn, TEMPLATE)
+    databases.drop_database(postgres_dsn, TEMPLATE)
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +78,28 @@ def ledger_dsn(
     """Address of a ledger of the test module's own: migrated, without rows."""
     import psycopg  # noqa: PLC0415 - absent where the unit tests run alone
 
-    import postgres  # noqa: PLC0415 - the same
+    import databases  # noqa: PLC0415 - the same
 
     name = re.sub(r"\W+", "_", f"test_{request.module.__name__}").lower()[-60:]
-    postgres.drop_database(postgres_dsn, name)
-    postgres.create_database(postgres_dsn, name, template=ledger_template)
+    databases.drop_database(postgres_dsn, name)
+    databases.create_database(postgres_dsn, name, template=ledger_template)
     yield psycopg.conninfo.make_conninfo(postgres_dsn, dbname=name)
-    postgres.drop_database(postgres_dsn, name)
+    databases.drop_database(postgres_dsn, name)
+
+
+@pytest.fixture
+def ledger(ledger_dsn: str) -> Iterator[object]:
+    """Open the module's ledger, emptied: every table but the list of migrations."""
+    from participation.ledger import connect  # noqa: PLC0415 - absent where the unit tests run alone
+
+    with connect(ledger_dsn) as connection:
+        # The append-only tables refuse even this, but for a replica.
+        connection.execute("SET session_replication_role = replica")
+        row = connection.execute(
+            "SELECT string_agg(tablename, ', ') FROM pg_tables"
+            " WHERE schemaname = 'participation' AND tablename <> 'migration'"
+        ).fetchone()
+        assert row is not None
+        connection.execute(f"TRUNCATE {row[0]} RESTART IDENTITY CASCADE")
+        connection.execute("SET session_replication_role = DEFAULT")
+        yield connection

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 import stamina.instrumentation
 
+from include import files
 from include.contributions.model import MAX_TEXT_CHARACTERS, Category, Contribution
 from include.contributions.model import declared as declared_category
 from include.contributions.processors import judge
@@ -153,15 +154,8 @@ def _writing(target: str) -> Iterator[BinaryIO]:
         with path.open("wb") as stream:
             yield stream
         return
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with draft.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with files.replacing(path) as stream:
+        yield stream
 
 
 @contextlib.contextmanager

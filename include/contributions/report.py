@@ -7,9 +7,7 @@ Markdown. The same report gives the same bytes.
 
 import base64
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -23,6 +21,7 @@ from markupsafe import Markup
 
 from include.contributions import wording
 from include.contributions.model import STATES, UNDETERMINED, Category
+from include.files import write_whole
 
 LISTED_PER_SECTION = 200
 """Entries shown in a section; the counts stay exact. A page of 100,000 texts would not open."""
@@ -34,6 +33,9 @@ TEXT_SHOWN_CHARACTERS = 12_000
 """The longest part of a text printed whole; beyond it the page says how much is left out."""
 
 EXCERPT_CHARACTERS = 190
+
+FILE_MODE = 0o640
+"""The api-server, which shows the page, may be another user of the same group."""
 
 _EMPTY_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
@@ -339,8 +341,8 @@ def write(report: DayReport, folder: Path) -> ReportFiles:
     """Write ``<day>.html`` and ``<day>.md``; each is replaced whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     files = ReportFiles(folder / f"{report.day}.html", folder / f"{report.day}.md")
-    _replace(files.html, render_html(report))
-    _replace(files.markdown, render_markdown(report))
+    write_whole(files.html, render_html(report), FILE_MODE)
+    write_whole(files.markdown, render_markdown(report), FILE_MODE)
     return files
 
 
@@ -508,19 +510,3 @@ def _reason(page: Context, code: str) -> str:
 def _csp_hash(text: str) -> str:
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"'sha256-{digest}'"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put a whole file in place of the old one; a reader sees one or the other."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp answers 0600; the api-server may be another user of the same group.
-        Path(name).chmod(0o640)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

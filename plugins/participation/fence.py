@@ -4,29 +4,20 @@ The guarantee is the lease and the unique keys of the ledger; this keeps two cop
 work at the same time.
 """
 
-import ctypes
 import logging
-import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from include.errors import TransientError
+from include.orphans import die_with_parent
 from participation.ledger.analysis import Attempt
 from participation.ledger.connection import Connection
 
-PR_SET_PDEATHSIG = 1
 WAIT_S = 120
 """How long a second copy waits; the attempt then fails and is tried again."""
 
 log = logging.getLogger(__name__)
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when the one that started it is gone; elsewhere do nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The supervisor brings back what dies or hangs, and leaves nothing behind; with real processes."""
 
+import http.server
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -163,6 +165,38 @@ def test_what_hangs_is_replaced(supervised):
 
     supervised.until(lambda: not hung.is_running(), BACK_LIMIT_S)
     supervised.until(supervised.is_well, BACK_LIMIT_S)
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Answers 200 to everything, as the api-server of another clone would."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_port_that_somebody_else_took_is_given_up(supervised):
+    """While the api-server is away another program listens in its place: Airflow moves, all of it."""
+    supervised.until(supervised.is_well, BACK_LIMIT_S)
+    lost = supervised.noted("addresses")["ui"]
+    others = [supervised.part(word) for word in ("scheduler", "dag-processor", "triggerer")]
+    killed = supervised.part("api_server")
+
+    killed.kill()
+    killed.wait()
+    place = ("127.0.0.1", int(lost.rpartition(":")[2]))
+    with http.server.ThreadingHTTPServer(place, Stranger) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        supervised.until(
+            lambda: supervised.is_well() and supervised.noted("addresses")["ui"] != lost,
+            BACK_LIMIT_S,
+        )
+        stranger.shutdown()
+
+    assert gone(others) == []
 
 
 def test_a_second_supervisor_says_so_and_stops(supervised):

@@ -1,6 +1,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import psutil
 import psycopg
 import pytest
 
+import ports
 from postgres import EmbeddedPostgres, running
 
 pytestmark = pytest.mark.postgres
@@ -18,10 +20,10 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def folder():
-    """A folder that another account may enter, its name with a space and longer than a socket's."""
+    """A folder that another account may enter, its name odd and longer than a socket may have."""
     base = Path(tempfile.mkdtemp(prefix="pg-test-"))
     base.chmod(0o711)
-    yield base / f"with a space {'x' * 90}"
+    yield base / f'with a space, a "quote" and an é {"x" * 90}'
     shutil.rmtree(base, ignore_errors=True)
 
 
@@ -77,6 +79,21 @@ def test_a_lock_whose_pid_is_somebody_elses_is_no_obstacle(folder):
         assert count(again) == 1
 
 
+def test_it_takes_another_port_when_somebody_was_quicker(folder):
+    """A port that was free when it was chosen may be taken when the server starts."""
+    server = EmbeddedPostgres(folder)
+    with socket.create_server((ports.ADDRESS, 0)) as other:
+        taken = server.port = other.getsockname()[1]
+        server.start()
+        try:
+            keep_a_row(server)
+            assert server.port != taken
+            assert count(server) == 1
+            assert (folder / "port").read_text() == f"{server.port}\n"
+        finally:
+            server.stop()
+
+
 def test_a_server_that_was_left_behind_is_ended_first(folder):
     """A supervisor that was killed may leave a running postgres; two must never share a folder."""
     left = EmbeddedPostgres(folder)
@@ -94,9 +111,12 @@ def test_it_ends_with_whoever_started_it(folder):
     """On Linux the kernel tells it; a killed test run leaves no server."""
     if sys.platform != "linux":
         pytest.skip("only Linux tells a process that its parent ended")
-    script = Path(__file__).parents[2] / "scripts" / "postgres.py"
+    root = Path(__file__).parents[2]
     starter = subprocess.Popen(
-        [sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(root / "scripts" / "postgres.py"), str(folder)],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert starter.stdout.readline().startswith("postgresql://")
     server = EmbeddedPostgres(folder)

@@ -2,11 +2,12 @@ import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 import ports
 
-RESERVE = "import sys, ports; print(ports.reserve(int(sys.argv[1]))); sys.stdin.read()"
+RESERVE = "import sys, ports; print(ports.reserve(int(sys.argv[1])), flush=True); sys.stdin.read()"
 
 
 def test_a_taken_port_is_refused():
@@ -45,3 +46,28 @@ def test_two_supervisors_never_choose_the_same_port():
             assert server.getsockname()[1] == port
     finally:
         other.communicate()
+
+
+def test_a_listener_is_known_by_its_process():
+    """That something answers on a port says nothing about who it is."""
+    with socket.create_server((ports.ADDRESS, 0)) as server:
+        port = server.getsockname()[1]
+        other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        try:
+            assert ports.is_taken(port)
+            assert ports.listens(psutil.Process(), port)
+            assert not ports.listens(psutil.Process(other.pid), port)
+        finally:
+            other.communicate()
+
+    assert not ports.is_taken(port)
+    assert not ports.listens(psutil.Process(), port)
+
+
+def test_a_reserved_port_is_not_taken():
+    """Holding a port for a server is not listening on it, and the hold can be given up."""
+    port = ports.reserve()
+
+    assert not ports.is_taken(port)
+    ports.release(port)
+    assert ports.free(port) == port

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -100,10 +101,10 @@ sys.exit(processes.guarded(work, lambda: None))
 )
 def test_the_guard_leaves_nothing_behind(ending, code):
     """However the work ends, what it started ends too, and its exit code is told."""
-    scripts = os.path.dirname(processes.__file__)  # noqa: PTH120 - for an environment variable
+    scripts = Path(processes.__file__).parent
     guard = subprocess.Popen(
         [sys.executable, "-c", GUARD.format(ending=ending)],
-        env=os.environ | {"PYTHONPATH": scripts},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(scripts), str(scripts.parent)))},
         stderr=subprocess.DEVNULL,
     )
     left = []

@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from state_folder import USERS, AlreadyRunningError, StateFolder, read_json, write_whole
+from state_folder import USERS, AlreadyRunningError, StateFolder
 
 
 @pytest.fixture
@@ -48,16 +48,3 @@ def test_a_second_supervisor_is_told_where_the_first_is(state):
         state.lock()
 
     state.lock().close()
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    """A reader of the summary never sees half of one."""
-    path = tmp_path / "summary.json"
-    write_whole(path, '{"loaded": 1}')
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-
-    with pytest.raises(OSError, match="disk full"):
-        write_whole(path, '{"loaded": 2}')
-
-    assert read_json(path) == {"loaded": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]

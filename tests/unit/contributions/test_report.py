@@ -297,12 +297,13 @@ def test_the_chart_is_to_scale_and_has_words():
     bars = {bar.label: bar for bar in report.chart(a_report(categories=counts))}
     html = report.render_html(a_report(categories=counts))
 
-    assert bars["Culture"].accepted + bars["Culture"].waiting == pytest.approx(report.BAR_WIDTH)
-    assert bars["Culture"].accepted == pytest.approx(3 * bars["Culture"].waiting)
+    culture = bars["Culture et patrimoine"]
+    assert culture.accepted + culture.waiting == pytest.approx(report.BAR_WIDTH)
+    assert culture.accepted == pytest.approx(3 * culture.waiting)
     assert bars["Non classée"].other == pytest.approx(report.BAR_WIDTH / 2)
     assert len(bars) == 9
-    assert "Culture : 40, " in html
-    assert '<th scope="row">Culture</th><td><b>40</b></td><td>30</td><td>10</td>' in html
+    assert "Culture et patrimoine : 40, " in html
+    assert '<th scope="row">Culture et patrimoine</th><td><b>40</b></td><td>30</td><td>10</td>' in html
 
 
 def test_figures_are_plain_json():
@@ -337,7 +338,7 @@ def test_a_failed_write_leaves_the_old_page(tmp_path, monkeypatch):
     def full_disk(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report.os, "fsync", full_disk)
+    monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         report.write(full_of("autre"), tmp_path)
 

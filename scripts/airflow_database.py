@@ -1,0 +1,45 @@
+"""The little that the supervisor reads and writes in Airflow's own database."""
+
+import psycopg
+from psycopg import sql
+
+
+def heartbeat_ages(dsn: str) -> dict[str, float]:
+    """Seconds since the last heartbeat, per type of job that runs."""
+    with psycopg.connect(dsn, connect_timeout=3, options="-c statement_timeout=3000") as connection:
+        rows = connection.execute(
+            "SELECT job_type, extract(epoch FROM clock_timestamp() - max(latest_heartbeat))"
+            " FROM job WHERE state = 'running' GROUP BY job_type"
+        ).fetchall()
+    return {job_type: float(age) for job_type, age in rows}
+
+
+def close_jobs(dsn: str, job_type: str) -> None:
+    """Tell Airflow that the former process is gone, instead of letting it wait for a timeout.
+
+    The new scheduler takes over orphaned tasks, and the new triggerer its triggers, at once.
+    """
+    with psycopg.connect(dsn, connect_timeout=10) as connection:
+        connection.execute(
+            "UPDATE job SET state = 'failed', end_date = now()"
+            " WHERE job_type = %s AND state = 'running'",
+            [job_type],
+        )
+
+
+def migrated_to(dsn: str) -> str | None:
+    """The version of Airflow that :func:`note_version` noted."""
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database"
+            " WHERE datname = current_database()"
+        ).fetchone()
+    return row[0] if row else None
+
+
+def note_version(dsn: str, version: str) -> None:
+    """Note that the tables have the form of a version, in the comment of the database."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            sql.SQL("COMMENT ON DATABASE airflow IS {}").format(sql.Literal(version))
+        )
