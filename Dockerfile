@@ -1,4 +1,4 @@
-# The project with everything locked in requirements.txt, owned by root and run by somebody else.
+# The project in the versions locked in requirements.txt, owned by root and run by somebody else.
 FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 \
@@ -15,9 +15,10 @@ RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /var/lib/airflow air
     && install -d -o airflow -g 0 -m 0775 \
         /var/lib/airflow /var/log/airflow /data/inbox /data/reports
 
-# The lock is complete: nothing is resolved here, and what does not fit together stops the build.
-COPY requirements.txt /tmp/requirements.txt
-RUN pip install --no-cache-dir --no-deps --disable-pip-version-check -r /tmp/requirements.txt \
+# What the product needs, without the tools of a clone, each package in the version of the one lock.
+COPY requirements.in requirements.txt /tmp/
+RUN pip install --no-cache-dir --disable-pip-version-check \
+        --constraint /tmp/requirements.txt --requirement /tmp/requirements.in \
     && pip check
 
 WORKDIR /opt/participation
