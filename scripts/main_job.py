@@ -36,6 +36,10 @@ TOWN = ZoneInfo("Europe/Paris")
 POLL_S = 0.5
 """How often the API is asked; a step takes about this long."""
 
+POLL_SPARING = 15
+MAX_POLL_S = 4.0
+"""Answers take longer as runs grow; showing them must not take the time of the work they show."""
+
 START_LIMIT_S = 600
 """From nothing to every DAG parsed; seconds usually, minutes on a machine that is busy otherwise."""
 
@@ -196,9 +200,8 @@ class MainJob:
         """Run the daily chain over a range of days and wait for it."""
         since = datetime.now(UTC) - timedelta(seconds=1)
         days = {(first + timedelta(n)).isoformat() for n in range((last - first).days + 1)}
-        while (
-            backfill_id := self.client.backfill(CHAIN, first, last, at_once=os.cpu_count() or 1)
-        ) is None:
+        # Airflow closes a backfill up to half a minute after its last run; the next one waits here.
+        while not self.client.backfill(CHAIN, first, last, at_once=os.cpu_count() or 1):
             self._pause(self.until, "another backfill of the daily chain never ended")
         self._follow(
             f"{CHAIN} {first} … {last}" if first != last else f"{CHAIN} {first}",
@@ -206,8 +209,6 @@ class MainJob:
             lambda: latest_per_key(self.client.runs(CHAIN, since), days),
             CHAIN,
         )
-        while not self.client.backfill_is_done(backfill_id):
-            self._pause(self.until, f"backfill {backfill_id} is not closed")
 
     def report_today(self, today: date) -> None:
         """Run the daily chain for today, as the schedule will tomorrow."""
@@ -260,7 +261,7 @@ class MainJob:
         self.display.lines.append(line)
         appear_by = time.monotonic() + APPEAR_LIMIT_S
         while line.done() < expected:
-            known = len(line.runs)
+            known, asked_at = len(line.runs), time.monotonic()
             line.runs = runs()
             failed = [run for run in line.runs if run["state"] == "failed"]
             if failed:
@@ -272,7 +273,7 @@ class MainJob:
             line.steps = self._steps(dag_id or name, line.runs)
             self.display.update()
             if line.done() < expected:
-                self._pause(self.until, f"{name} takes too long")
+                self._pause(self.until, f"{name} takes too long", time.monotonic() - asked_at)
         line.took_s, line.steps = time.monotonic() - line.began, ""
         self.display.update()
 
@@ -297,11 +298,11 @@ class MainJob:
             f" {self.client.address}/dags/{dag_id}/runs/{run_id}"
         )
 
-    def _pause(self, until: float, otherwise: str) -> None:
+    def _pause(self, until: float, otherwise: str, answer_s: float = 0.0) -> None:
         if time.monotonic() > min(until, self.until):
             raise JobFailedError(otherwise)
         self.display.update()
-        time.sleep(POLL_S)
+        time.sleep(min(max(POLL_S, POLL_SPARING * answer_s), MAX_POLL_S))
 
 
 def day_ranges(days: Iterable[date], before: date) -> list[tuple[date, date]]:

@@ -50,19 +50,36 @@ _DETERMINERS = frozenset(
     | {"ce", "cet", "cette", "ces", "nos", "notre", "deux", "trois", "plus", "davantage", "chaque"}
 )
 
+_DOMAINS = "com|fr|net|org|info|biz|uk|eu|bzh|io|tv|shop|site|xyz|ru"
 _CONTACTS = (
-    ("lien", re.compile(r"(?:https?://|www\.)[^\s<>\"]{2,300}", re.IGNORECASE)),
-    ("courriel", re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{2,64}")),
     (
         "lien",
-        re.compile(
-            r"\b[\w-]{2,60}\.(?:com|fr|net|org|info|biz|uk|eu|bzh|io|tv|shop|site|xyz|ru)\b",
-            re.IGNORECASE,
-        ),
+        re.compile(r"://|www\.", re.IGNORECASE),
+        re.compile(r"(?:https?://|www\.)[^\s<>\"]{2,300}", re.IGNORECASE),
     ),
-    ("telephone", re.compile(r"(?<!\d)(?:\+?\d{1,3}[ .-]?)?\d(?:[ .-]?\d){7,11}(?!\d)")),
-    ("telephone", re.compile(r"\b(?:au|à|to|appelez|txt)\s+\d{4,6}\b", re.IGNORECASE)),
+    (
+        "courriel",
+        re.compile("@"),
+        re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{2,64}"),
+    ),
+    (
+        "lien",
+        re.compile(rf"\.(?:{_DOMAINS})\b", re.IGNORECASE),
+        re.compile(rf"\b[\w-]{{2,60}}\.(?:{_DOMAINS})\b", re.IGNORECASE),
+    ),
+    (
+        "telephone",
+        re.compile(r"\d(?:[ .-]?\d){7}"),
+        re.compile(r"(?<!\d)(?:\+?\d{1,3}[ .-]?)?\d(?:[ .-]?\d){7,11}(?!\d)"),
+    ),
+    (
+        "telephone",
+        re.compile(r"\s\d{4}"),
+        re.compile(r"\b(?:au|à|to|appelez|txt)\s+\d{4,6}\b", re.IGNORECASE),
+    ),
 )
+"""Kind, what every such contact holds, and its whole form: the second, cheap, is asked first."""
+
 _PRICE = re.compile(r"(?:\d[\d .,]{0,9}\s?(?:€|£|\$|euros?\b|eur\b)|[€£$]\s?\d)", re.IGNORECASE)
 _MARKUP = re.compile(
     r"</?[a-z!][^<>]{0,200}>|[{\[]\s*[\"'][\w ]{1,40}[\"']\s*:|```|\{\{|\{%|\[/?(?:INST|SYSTEM)\]"
@@ -142,7 +159,8 @@ class Charter:
         subject = self._subject(reading, findings)
         contacts = [
             Doubt("publicite_possible", f"forme.{kind}", *match.span())
-            for kind, pattern in _CONTACTS
+            for kind, hint, pattern in _CONTACTS
+            if hint.search(text)
             for match in pattern.finditer(text)
         ]
         strict, softened = self._strict(reading, findings)
@@ -231,7 +249,7 @@ class Charter:
                     match.group(), contacts, match.start()
                 ):
                     yield Doubt("manipulation", rule, *match.span())
-        words = [token for token in tokens if not _inside(token, contacts)]
+        words = [token for token in tokens if not _inside(token, contacts)] if contacts else tokens
         for token in words:
             if token.form.disguised or (not token.form.known and self._veiled(token.form.folded)):
                 yield Doubt("ecriture_deguisee", "forme.deguisement", token.start, token.end)
@@ -254,13 +272,18 @@ class Charter:
         distinct = len({token.form.folded for token in words})
         if count >= limits["repetition_words"] and distinct / count < limits["max_repetition"]:
             yield Doubt("texte_illisible", "forme.repetition", 0, 0)
-        letters = [char for char in text if char.isalpha()]
-        capitals = sum(1 for char in letters if char.isupper())
-        if (
-            len(letters) >= limits["min_capitals"]
-            and capitals / len(letters) > limits["max_capitals_share"]
-        ):
+        if self._is_shouted(text):
             yield Doubt("ton_agressif", "forme.capitales", 0, 0)
+
+    def _is_shouted(self, text: str) -> bool:
+        capitals = sum(map(str.isupper, text))
+        if capitals <= self._limits["max_capitals_share"] * self._limits["min_capitals"]:
+            return False
+        letters = sum(map(str.isalpha, text))
+        return (
+            letters >= self._limits["min_capitals"]
+            and capitals / letters > self._limits["max_capitals_share"]
+        )
 
     def _strange_sentences(self, words: Sequence[Token]) -> Iterator[Doubt]:
         sentences: dict[int, list[Token]] = {}
@@ -316,7 +339,7 @@ class Charter:
             ):
                 span = tokens[position].start, tokens[position].end
                 yield Doubt("mention_de_groupe", "personnes.groupe", *span)
-            if _is_person_name(tokens, labels, position):
+            if tokens[position].capital and _is_person_name(tokens, labels, position):
                 yield Doubt(
                     "personne_nommee",
                     "personnes.nom",
@@ -616,7 +639,7 @@ def _is_person_name(
     tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int
 ) -> bool:
     """``M. Le Gall``, ``Madame Kerloc'h``, ``Jeanne Riou``; not ``rue Jean Jaurès``, ``M. le maire``."""
-    if position + 1 >= len(tokens) or not tokens[position].capital:
+    if position + 1 >= len(tokens):
         return False
     following = tokens[position + 1]
     places = {"{lieu}", "{voisine}", "{personne}", "{voie}"}

@@ -149,7 +149,7 @@ class _Index:
         if len(folded) > SHORT_WORD:
             prefix = folded[:STEM_PREFIX]
             if prefix in self.waiting:
-                self._stem_waiting(prefix)
+                self.stem_waiting(prefix)
             if prefix in self.stemmed:
                 found.update(self.stems.get(fold(_stem(form.lower)), ()))
         if self.prefixes:
@@ -157,7 +157,7 @@ class _Index:
                 found.update(self.prefixes.get(folded[:length], ()))
         return frozenset(found)
 
-    def _stem_waiting(self, prefix: str) -> None:
+    def stem_waiting(self, prefix: str) -> None:
         """Stem the entries that begin like a word that was met; most are never needed.
 
         With their accents and without, since citizens write both.
@@ -208,15 +208,21 @@ class Matcher:
         self._phrase_starts = lru_cache(maxsize=CACHE_SIZE)(partial(_starts, self._phrases))
         self._rule_starts = lru_cache(maxsize=CACHE_SIZE)(partial(_starts, self._patterns))
 
-    def find(self, reading: Reading) -> Findings:
-        """Find every entry, then every rule."""
+    def warm_up(self) -> None:
+        """Do now what is otherwise done when a word first needs it: half a second, once."""
+        for prefix in tuple(self._index.waiting):
+            self._index.stem_waiting(prefix)
+
+    def entries(self, reading: Reading) -> Findings:
+        """Find every entry, and no rule: all that the subject of a text depends on."""
         tokens = reading.tokens
         hits: list[EntryHit] = []
         labels: list[frozenset[str]] = []
         for position, token in enumerate(tokens):
             own, entries = self._word(token.form)
             labels.append(own)
-            hits.extend(EntryHit(entry, position, position + 1) for entry in entries)
+            if entries:
+                hits += [EntryHit(entry, position, position + 1) for entry in entries]
         phrase_hits = [
             EntryHit(entry, first, last)
             for first, last, entry in _search(
@@ -225,15 +231,20 @@ class Matcher:
         ]
         if phrase_hits:
             hits, labels = self._with_phrases(hits, phrase_hits, labels)
+        hits.sort(key=lambda hit: (hit.first, -hit.last, hit.entry.id))
+        return Findings(tuple(hits), (), tuple(labels))
+
+    def with_rules(self, reading: Reading, findings: Findings) -> Findings:
+        """Add the rules to the entries that were found."""
+        labels = findings.labels
         rules = [
             RuleHit(rule, first, last)
             for first, last, rule in _search(
-                tokens, labels, self._rule_starts, self._present(labels)
+                reading.tokens, labels, self._rule_starts, self._present(labels)
             )
         ]
-        hits.sort(key=lambda hit: (hit.first, -hit.last, hit.entry.id))
         rules.sort(key=lambda hit: (hit.first, -hit.last, hit.rule.id))
-        return Findings(tuple(hits), tuple(rules), tuple(labels))
+        return findings._replace(rules=tuple(rules))
 
     def _present(self, labels: Iterable[frozenset[str]]) -> int:
         """Bits of every pattern element that some word of the text could be."""
@@ -339,13 +350,19 @@ def _search(
     present: int,
 ) -> set[tuple[int, int, Owner]]:
     """Find every owner once per span; a set, since two labels may lead to one pattern."""
+    possible = {
+        own: [
+            (pattern, owner)
+            for required, pattern, owner in starts(own)
+            if required & present == required
+        ]
+        for own in set(labels)
+    }
     return {
         (position, last, owner)
         for position, own in enumerate(labels)
-        if own
-        for required, pattern, owner in starts(own)
-        if required & present == required
-        and (last := _end_of(pattern, 1, position + 1, tokens, labels))
+        for pattern, owner in possible[own]
+        if (last := _end_of(pattern, 1, position + 1, tokens, labels))
     }
 
 
