@@ -25,6 +25,7 @@ from urllib.parse import quote
 import psutil
 import requests
 
+from airflow_client import FINAL_STATES, AirflowClient
 from bench.texts import contributions
 from include.contributions.model import MAX_TEXT_CHARACTERS, Contribution
 from include.contributions.processors import judge
@@ -33,8 +34,7 @@ from participation.ledger import connect
 from participation.ledger.analysis import reconcile
 from participation.ledger.connection import Connection
 from participation.settings import Settings
-from scripts.airflow_client import FINAL_STATES, AirflowClient
-from scripts.state_folder import ROOT, StateFolder
+from state_folder import ROOT, StateFolder
 
 ANALYSIS, CHAIN, LOAD = "contribution_analysis", "daily_chain", "load_contributions"
 ROUTER = "contribution_router"

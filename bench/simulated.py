@@ -97,6 +97,10 @@ class PreparingStore:
                 self.reviewer.prepare([item.contribution for item in batch])
             yield batch
 
+    def begin_alone(self, lease: Lease, step: str, item_id: str) -> None:
+        """As the store does."""
+        self.store.begin_alone(lease, step, item_id)
+
     def save(
         self,
         lease: Lease,

@@ -5,7 +5,7 @@ can be relied on, and gives it its state: *accepted*, *review* or *refusal propo
 refuses.
 
 * **Reads** `contribution`. **Writes** `step_result`, `review_case`, `quarantine`, the contribution's
-  state and its log `state_change`.
+  state and its log `state_change`. **Announces** each settled day on the asset `analysed`.
 * **Doubtful answers** become review cases; the run does not wait for a person.
 * **Safe to run again**, twice at once, or over a backfill: a contribution is claimed by one chunk, a
   chunk is written by one attempt, and a result is stored once per text and rubric. A person's decision
@@ -73,7 +73,7 @@ from participation.steps import Visit, step_task
     tags=["participation", "contributions"],
     dag_display_name="Contribution analysis",
 )
-def contribution_analysis():
+def contribution_analysis() -> None:
     @step_task(execution_timeout=timedelta(minutes=10))
     def split(
         *, visit: Visit, params: dict[str, Any] | None = None, dag_run: Any = None
@@ -88,12 +88,15 @@ def contribution_analysis():
             asked["chunk_size"],
         )
 
-    @step_task(trigger_rule=TriggerRule.ALL_DONE)
-    def settle(*, visit: Visit) -> dict[str, Any]:
-        """Give each judged contribution its state; open a review case for each doubtful one."""
-        return contribution_tasks.settle_states(visit)
-
     @step_task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ANALYSED])
+    def settle(*, visit: Visit, outlet_events: Any = None) -> dict[str, Any]:
+        """Give each judged contribution its state; open a review case for each doubtful one.
+
+        Adds one partition to the asset `analysed` for each day that was settled.
+        """
+        return contribution_tasks.settle_states(visit, outlet_events)
+
+    @step_task(trigger_rule=TriggerRule.ALL_DONE)
     def reconcile(
         *, visit: Visit, params: dict[str, Any] | None = None, dag_run: Any = None
     ) -> dict[str, Any]:

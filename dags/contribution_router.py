@@ -30,7 +30,7 @@ from participation.steps import Visit, step_task
     tags=["participation", "contributions"],
     dag_display_name="Contribution router",
 )
-def contribution_router():
+def contribution_router() -> None:
     @step_task(outlets=[CONTRIBUTIONS])
     def announce(*, visit: Visit, outlet_events: Any = None) -> dict[str, Any]:
         """Add one partition to the asset `contributions` for each day that another service filled."""

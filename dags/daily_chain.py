@@ -7,7 +7,8 @@ One day from the inbox to the report: load, analyse, evaluate the reviewer, repo
   write, `evaluation`, `report`, and the report's two files.
 * **Judges again** what lacks a result for the current rubric, and nothing else. What another run holds
   is left to it.
-* **Backfill** it over any range, in any order, twice, or over a live run: one effective result each.
+* **Safe to run again**: backfill it over any range, in any order, twice, or over a live run: one
+  effective result each.
   Backfill by the UI, the CLI or `POST /api/v2/backfills`; one day by a run with that partition key.
 * **Stops at the first failure**; ten minutes in all, so retries are two, 20 s apart. A run cut off by
   the time limit is reconciled by its failure callback and by the next run.
@@ -17,14 +18,15 @@ not the per-contribution step `evaluate`. **When it is red**: open the first red
 `publish` say which figures differ.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import CronPartitionTimetable, TriggerRule, dag
+from airflow.sdk.types import DagRunProtocol
 
 from participation import contribution_tasks
 from participation.callbacks import reconcile_cut_off
-from participation.defaults import DAILY_DEFAULTS, late_after
+from participation.defaults import ANALYSED, DAILY_DEFAULTS, late_after
 from participation.operators.report import PublishReportOperator
 from participation.steps import Visit, step_task
 
@@ -46,7 +48,7 @@ CHAIN_TIMEOUT = timedelta(seconds=600)
     tags=["participation", "contributions", "daily"],
     dag_display_name="Daily chain",
 )
-def daily_chain():
+def daily_chain() -> None:
     @step_task(execution_timeout=timedelta(seconds=120))
     def load(*, visit: Visit) -> dict[str, Any]:
         """Read every new or changed file of the inbox into the ledger."""
@@ -54,22 +56,29 @@ def daily_chain():
 
     # An inbox without files is no reason not to judge what waits.
     @step_task(trigger_rule=TriggerRule.NONE_FAILED, execution_timeout=timedelta(seconds=40))
-    def split(*, visit: Visit, dag_run: Any = None) -> list[int]:
+    def split(*, visit: Visit, dag_run: DagRunProtocol) -> list[int]:
         """Claim what the day still lacks and cut it into chunks; skipped when there is nothing."""
         return contribution_tasks.split_work(visit, chain_day(dag_run))
 
-    @step_task(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=timedelta(seconds=50))
-    def settle(*, visit: Visit) -> dict[str, Any]:
-        """Give each judged contribution its state; open a review case for each doubtful one."""
-        return contribution_tasks.settle_states(visit)
+    @step_task(
+        trigger_rule=TriggerRule.ALL_DONE,
+        outlets=[ANALYSED],
+        execution_timeout=timedelta(seconds=50),
+    )
+    def settle(*, visit: Visit, outlet_events: Any = None) -> dict[str, Any]:
+        """Give each judged contribution its state; open a review case for each doubtful one.
+
+        Adds the day to the asset `analysed`.
+        """
+        return contribution_tasks.settle_states(visit, outlet_events)
 
     @step_task(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=timedelta(seconds=30))
-    def reconcile(*, visit: Visit, dag_run: Any = None) -> dict[str, Any]:
+    def reconcile(*, visit: Visit, dag_run: DagRunProtocol) -> dict[str, Any]:
         """Balance the day's books; red when a task before failed or a sum is off."""
         return contribution_tasks.reconcile_run(visit, chain_day(dag_run))
 
     @step_task(execution_timeout=timedelta(seconds=40))
-    def evaluate_reviewer(*, visit: Visit, dag_run: Any = None) -> dict[str, Any]:
+    def evaluate_reviewer(*, visit: Visit, dag_run: DagRunProtocol) -> dict[str, Any]:
         """Score the reviewer on the labelled sample; stops the chain below the gate."""
         return contribution_tasks.score_engine(visit, chain_day(dag_run))
 
@@ -81,7 +90,7 @@ def daily_chain():
         "The task's **Details** link to it.",
     )
 
-    def chain_day(dag_run: Any) -> Any:
+    def chain_day(dag_run: DagRunProtocol) -> date:
         return (
             contribution_tasks.run_day(dag_run.partition_key, None)
             or contribution_tasks.yesterday()

@@ -43,7 +43,7 @@ from participation.steps import Visit, step_task
     tags=["participation", "contributions"],
     dag_display_name="Load contributions",
 )
-def load_contributions():
+def load_contributions() -> None:
     @step_task
     def load(*, visit: Visit, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Read every new or changed file of the inbox into the ledger, one transaction a file."""

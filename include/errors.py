@@ -118,8 +118,21 @@ def cause_chain(error: BaseException | None) -> str:
 def is_transient(error: BaseException) -> bool:
     """Say whether another attempt may help; an error nobody sorted is treated as transient.
 
-    A :class:`ProcessingError` is judged by its cause.
+    This is the rule for a call and for a task, which nothing but the wait is lost on. A
+    :class:`ProcessingError` is judged by its cause. For one item among many see
+    :func:`says_it_passes`.
     """
     if isinstance(error, ProcessingError):
         return is_transient(error.cause)
     return not isinstance(error, PermanentError)
+
+
+def says_it_passes(error: BaseException) -> bool:
+    """Say whether an error is one that was sorted as transient; an unsorted one is not.
+
+    This is the rule for one item among many, after the attempts inside a call: an item that fails
+    for a reason nobody foresaw is set aside, because it would hold up all the others each time.
+    """
+    if isinstance(error, ProcessingError):
+        return says_it_passes(error.cause)
+    return isinstance(error, TransientError)

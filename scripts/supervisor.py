@@ -29,7 +29,7 @@ from postgres import EmbeddedPostgres, PostgresError, last_lines
 from processes import Identity
 from state_folder import ROOT, AlreadyRunningError, StateFolder
 
-TICK_S = 0.5
+TICK_S = 1.0
 """How often processes are looked at."""
 
 HEALTH_INTERVAL_S = 5.0

@@ -1,24 +1,32 @@
 """Run one step over one chunk of contributions, so that a retry goes on where the last attempt stopped.
 
 Neighbours: :mod:`include.contributions.processors` names the steps; ``participation.ledger.analysis``
-is the store. A result is saved every few hundred items under the chunk's lease; an item that fails for
-good is set aside with its reason while the rest goes on.
+is the store. Results are saved every few hundred items, or every few seconds, under the chunk's lease;
+an item that fails for good is set aside with its reason while the rest goes on. After an attempt that
+died, the items of its unsaved batch are judged one by one, so that the one that kills is found.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from include.contributions.model import Classification, Contribution, Validation
 from include.contributions.processors import contribution_context
-from include.errors import ProcessingError, RubricChangedError, TransientError
+from include.errors import ProcessingError, RubricChangedError, says_it_passes
 from include.processing.model import ErrorStrategy, ItemOutcome, ProcessingContext, Step
 from include.processing.workflow import run_step_over_items
 
-SAVE_EVERY = 250
+SAVE_EVERY = 500
 """Results stored in one transaction: a kill costs at most this many judgements, half a second of work."""
+
+SAVE_AFTER_S = 5.0
+"""... and at most so much work of a slow reviewer; one judgement may take longer than that."""
+
+DEATHS = 2
+"""A contribution over which the process died so often, judged alone, is set aside."""
 
 SYSTEMATIC = 20
 """When so many contributions fail and none succeeds, the step is broken, not the texts."""
@@ -41,11 +49,15 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class WaitingItem:
-    """A contribution that lacks a step's result, with the stored outputs of earlier steps."""
+    """A contribution that lacks a step's result, with the stored outputs (JSON) of earlier steps.
+
+    ``begun`` counts how often the step began it alone and never came back.
+    """
 
     contribution: Contribution
     input_hash: str
-    earlier: Mapping[str, Any]
+    earlier: Mapping[str, str]
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,9 @@ class ChunkStore(Protocol):
     ) -> Iterator[list[WaitingItem]]:
         """Yield what lacks a result of the step, ``limit`` at a time."""
 
+    def begin_alone(self, lease: Lease, step: str, item_id: str) -> None:
+        """Note, before it is judged, that an item is judged alone; saving it takes the note away."""
+
     def save(
         self,
         lease: Lease,
@@ -106,6 +121,8 @@ def judge_chunk(
     progress: Callable[[ChunkCounts], None] = lambda _: None,
     *,
     last_attempt: bool = False,
+    after_death: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ChunkCounts:
     """Give every contribution of a chunk the result of one step.
 
@@ -114,9 +131,12 @@ def judge_chunk(
         step: The processor and its limits; results are stored under the processor's name.
         store: Takes the lease, hands out what is still waiting and keeps the answers.
         rubric_version: Of the reviewer that the step asks.
-        progress: Told the counts so far after each batch.
+        progress: Told the counts so far whenever results were saved.
         last_attempt: No retry will follow: an item that failed in a way that another attempt might
             have mended is set aside as well, so that one odd text does not hold up its chunk.
+        after_death: The attempt before was killed or ran out of time: what it may have been at is
+            judged one by one.
+        clock: Counts seconds.
 
     Raises:
         ProcessingError: An item failed in a way that another attempt may mend, or nothing succeeds;
@@ -131,30 +151,77 @@ def judge_chunk(
             f"chunk {chunk_id} was cut under {lease.rubric_version}, the rules are now "
             f"{rubric_version}: the next run judges it anew, or clear this run from `split` on"
         )
-    counts = ChunkCounts()
+    work = _Work(step, store, lease, progress, clock, last_attempt)
     for batch in store.waiting_items(lease, name, NEEDS.get(name, ()), SAVE_EVERY):
-        hashes = {item.contribution.contribution_id: item.input_hash for item in batch}
-        contexts = ((item.contribution.contribution_id, _context(item)) for item in batch)
+        if after_death or any(item.begun for item in batch):
+            for item in batch:
+                work.judge_alone(item)
+        else:
+            work.judge(batch)
+        after_death = False
+        progress(work.counts)
+    return work.counts
+
+
+@dataclass(slots=True)
+class _Work:
+    """One attempt at a chunk."""
+
+    step: Step
+    store: ChunkStore
+    lease: Lease
+    progress: Callable[[ChunkCounts], None]
+    clock: Callable[[], float]
+    last_attempt: bool
+    counts: ChunkCounts = field(default_factory=ChunkCounts)
+    failed_in_a_row: int = 0
+
+    def judge(self, items: Sequence[WaitingItem]) -> None:
+        hashes = {item.contribution.contribution_id: item.input_hash for item in items}
+        contexts = ((item.contribution.contribution_id, _context(item)) for item in items)
         answers: list[Answer] = []
         failures: list[ItemFailure] = []
-        for outcome in run_step_over_items(step, contexts, strategy=ErrorStrategy.CONTINUE):
+        saved_at = self.clock()
+        for outcome in run_step_over_items(self.step, contexts, strategy=ErrorStrategy.CONTINUE):
             if outcome.error is None:
                 answers.append(_answer(outcome, hashes[outcome.item_id]))
+                self.failed_in_a_row = 0
             else:
-                failures.append(_set_aside(outcome.item_id, outcome.error, last_attempt))
-                if len(failures) >= SYSTEMATIC and not answers:
+                failures.append(_set_aside(outcome.item_id, outcome.error, self.last_attempt))
+                self.failed_in_a_row += 1
+                if self.failed_in_a_row >= SYSTEMATIC and not answers:
                     raise outcome.error
-        counts.taken += len(batch)
-        counts.stored += store.save(lease, name, answers, failures)
-        counts.set_aside += len(failures)
-        progress(counts)
-    return counts
+            # Failures alone are kept back: the step may turn out to be what is broken.
+            if answers and self.clock() - saved_at >= SAVE_AFTER_S:
+                self._save(answers, failures)
+                self.progress(self.counts)
+                answers, failures, saved_at = [], [], self.clock()
+        self._save(answers, failures)
+
+    def judge_alone(self, item: WaitingItem) -> None:
+        item_id = item.contribution.contribution_id
+        if item.begun >= DEATHS:
+            detail = (
+                f"{self.step.name}: the process died {item.begun} times while it judged this "
+                "contribution alone (killed, out of memory or out of time)"
+            )
+            self._save([], [ItemFailure(item_id, "process_died", detail)])
+        else:
+            self.store.begin_alone(self.lease, self.step.name, item_id)
+            self.judge([item])
+
+    def _save(self, answers: list[Answer], failures: list[ItemFailure]) -> None:
+        if answers or failures:
+            stored = self.store.save(self.lease, self.step.name, answers, failures)
+            self.counts.taken += len(answers) + len(failures)
+            self.counts.stored += stored
+            self.counts.set_aside += len(failures)
 
 
 def _context(item: WaitingItem) -> ProcessingContext:
     return contribution_context(
         item.contribution,
-        {step: ANSWERS[step].model_validate(output) for step, output in item.earlier.items()},
+        {step: ANSWERS[step].model_validate_json(output) for step, output in item.earlier.items()},
     )
 
 
@@ -166,6 +233,6 @@ def _answer(outcome: ItemOutcome, input_hash: str) -> Answer:
 
 
 def _set_aside(item_id: str, error: ProcessingError, last_attempt: bool) -> ItemFailure:  # noqa: FBT001 - one private caller
-    if isinstance(error.cause, TransientError) and not last_attempt:
+    if says_it_passes(error) and not last_attempt:
         raise error
     return ItemFailure(item_id, type(error.cause).__name__, str(error)[:2000])

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from include.contributions.model import Category, Classification, Evidence
+from include.contributions.model import CATEGORY_NAMES, Category, Classification, Evidence
 from include.contributions.normalisation import Reading
 from include.contributions.patterns import EntryHit, Findings
 from include.contributions.precision import PrecisionTable
@@ -41,16 +41,6 @@ LOCATIVE_REACH = 3
 
 MAX_REPEATS = 3
 MAX_EVIDENCE = 6
-
-LABELS = {
-    Category.ECONOMIE: "économie",
-    Category.LOGEMENT: "logement, urbanisme et voirie",
-    Category.CULTURE: "culture et patrimoine",
-    Category.ECOLOGIE: "écologie",
-    Category.ASSOCIATIONS: "associations",
-    Category.JEUNESSE: "jeunesse",
-    Category.ALIMENTATION: "alimentation, bien-être et soins",
-}
 
 _VALUES = frozenset(category.value for category in Category)
 
@@ -200,10 +190,10 @@ def _reasoning(answer: Answer, declared: Category | None, evidence: Sequence[Evi
     quotes = ", ".join(dict.fromkeys(f"« {item.quote} »" for item in evidence))
     if answer.category == "undetermined":
         return "Les mots du texte ne désignent pas une catégorie plutôt qu'une autre."
-    name = LABELS[answer.category]
+    name = CATEGORY_NAMES[answer.category]
     if answer.differs and declared is not None:
         sentence = (
-            f"Vous aviez choisi « {LABELS[declared]} » ; "
+            f"Vous aviez choisi « {CATEGORY_NAMES[declared]} » ; "
             f"les mots du texte ({quotes}) parlent nettement de « {name} »."
         )
     elif declared is not None and not evidence:
@@ -213,5 +203,5 @@ def _reasoning(answer: Answer, declared: Category | None, evidence: Sequence[Evi
     else:
         sentence = f"Le texte parle de « {name} » : {quotes}."
     if answer.second is not None:
-        sentence += f" Il touche aussi à « {LABELS[answer.second]} »."
+        sentence += f" Il touche aussi à « {CATEGORY_NAMES[answer.second]} »."
     return sentence

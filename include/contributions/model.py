@@ -28,6 +28,18 @@ class Category(StrEnum):
     ALIMENTATION = "alimentation-bien-etre-soins"
 
 
+CATEGORY_NAMES = {
+    Category.ECONOMIE: "économie",
+    Category.LOGEMENT: "logement, urbanisme et voirie",
+    Category.CULTURE: "culture et patrimoine",
+    Category.ECOLOGIE: "écologie",
+    Category.ASSOCIATIONS: "associations",
+    Category.JEUNESSE: "jeunesse",
+    Category.ALIMENTATION: "alimentation, bien-être et soins",
+}
+"""What a citizen reads, in a sentence or, with a capital, on a page."""
+
+
 def declared(field: str | None) -> Category | None:
     """Read a form's category field, however it is accented, cased or punctuated.
 

@@ -7,16 +7,12 @@ escaped by the template engine.
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from pathlib import Path
 from types import MappingProxyType
-from zoneinfo import ZoneInfo
 
-import yaml
+from include.contributions.model import CATEGORY_NAMES, UNDETERMINED, Article
+from include.contributions.sources.dates import PARIS
+from include.municipality import DATA, load_municipality
 
-from include.contributions.model import UNDETERMINED, Article, Category
-
-DATA = Path(__file__).parents[1] / "data"
-PARIS = ZoneInfo("Europe/Paris")
 THIN_SPACE = "\u202f"
 
 MONTHS = (
@@ -54,13 +50,7 @@ OUTCOME_LABELS = {
 }
 
 CATEGORY_LABELS: dict[str, str] = {
-    Category.ECONOMIE: "Économie",
-    Category.LOGEMENT: "Logement",
-    Category.CULTURE: "Culture",
-    Category.ECOLOGIE: "Écologie",
-    Category.ASSOCIATIONS: "Associations",
-    Category.JEUNESSE: "Jeunesse",
-    Category.ALIMENTATION: "Alimentation, bien-être, soins",
+    **{category: name[:1].upper() + name[1:] for category, name in CATEGORY_NAMES.items()},
     UNDETERMINED: "Sujet indéterminé",
 }
 
@@ -247,11 +237,9 @@ def score_label(name: str) -> str:
 
 
 def review_reasons(municipality: str) -> Mapping[str, str]:
-    """Read the words of a town's review reasons from its charter file; empty where it has none."""
-    path = DATA / municipality / "charter.yaml"
-    if path.parent.parent != DATA or not path.is_file():
+    """Return the words of a town's review reasons; empty for a town without data files."""
+    folder = DATA / municipality
+    if folder.parent != DATA or not folder.is_dir():
         return {}
-    charter = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    return {
-        str(reason["id"]): str(reason["text"]) for reason in charter.get("review_reasons") or ()
-    }
+    reasons = load_municipality(folder).review_reasons.values()
+    return {reason.id: reason.text for reason in reasons}

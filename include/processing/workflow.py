@@ -107,12 +107,6 @@ class Workflow:
                 context.intermediate_results[step.name] = result
         return context
 
-    async def execute_async(
-        self, context: ProcessingContext, *, observer: StepObserver | None = None
-    ) -> ProcessingContext:
-        """Execute from a coroutine, in a thread of its own so that the event loop stays free."""
-        return await asyncio.to_thread(self.execute, context, observer=observer)
-
     def _tell_not_run(
         self, context: ProcessingContext, start: int, observer: StepObserver | None
     ) -> None:
@@ -132,7 +126,7 @@ def run_step_over_items(
     """Yield one outcome per item, in the order given; lazily, one pass, contexts left unchanged.
 
     Where the step continues past errors, a failed item's outcome carries the error, and whoever
-    stores the outcomes decides by ``is_transient`` whether the item is set aside or tried again
+    stores the outcomes decides by ``says_it_passes`` whether the item is set aside or tried again
     later. Where it stops, the error is raised and the items after it are untouched. The observer
     is told once, when the pass ends, with the items taken and the results given.
 
@@ -156,19 +150,6 @@ def run_step_over_items(
         ledger.close(observer, _status_of(error), cause_chain(error))
         raise
     ledger.close(observer, "success", ledger.first_failure)
-
-
-def log_metrics(metrics: WorkflowMetrics) -> None:
-    """Write a measurement to the log, its fields under ``metrics``: an observer ready for use."""
-    level = logging.INFO if metrics.status in ("success", "skipped") else logging.WARNING
-    _log.log(
-        level,
-        "step %s: %s in %d ms",
-        metrics.step_name,
-        metrics.status,
-        metrics.duration_ms,
-        extra={"metrics": metrics},
-    )
 
 
 def _outcome(run: "_StepRun", item_id: str, context: ProcessingContext) -> ItemOutcome:

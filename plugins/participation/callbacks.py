@@ -46,7 +46,8 @@ def reconcile_cut_off(context: Any) -> None:
     settings = Settings()
     attempt = Attempt(run.dag_id, run.run_id, "reconcile_cut_off", -1, 1)
     with session(ledger_dsn()) as connection:
-        metrics.open_metric(connection, settings.municipality, attempt, "reconcile_cut_off")
+        day = next(iter(_key_day(run)), None)
+        metrics.open_metric(connection, settings.municipality, attempt, "reconcile_cut_off", day)
         lost = metrics.close_lost(connection, run.dag_id, run.run_id, keep=attempt)
         work = LedgerAnalysis(connection, settings.municipality, attempt)
         released = work.release()
@@ -92,8 +93,4 @@ def _write_miss(
     dsn: str, dag_id: str, run_id: str, alert: str, deadline_at: datetime | str | None, state: str
 ) -> None:
     with session(dsn) as connection:
-        connection.execute(
-            "INSERT INTO deadline_miss (dag_id, run_id, alert, deadline_at, run_state)"
-            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (dag_id, run_id, alert, deadline_at, state),
-        )
+        metrics.note_deadline_miss(connection, dag_id, run_id, alert, deadline_at, state)

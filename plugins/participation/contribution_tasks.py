@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from airflow.sdk import task_group
 from airflow.sdk.exceptions import AirflowSkipException
@@ -21,6 +20,7 @@ from include.contributions.model import Contribution
 from include.contributions.processors import contribution_workflow
 from include.contributions.reviewer import embedded_reviewer
 from include.contributions.sources.boundary import cleaned
+from include.contributions.sources.dates import PARIS
 from include.dockets import fits
 from include.errors import (
     ConfigurationError,
@@ -28,17 +28,15 @@ from include.errors import (
     ReconciliationError,
     ReviewerBelowGateError,
 )
-from participation.defaults import CONTRIBUTIONS
+from participation.defaults import ANALYSED, CONTRIBUTIONS
 from participation.ledger import analysis, metrics, outbox
 from participation.ledger.analysis import Selection
 from participation.ledger.evaluations import save_evaluation
 from participation.ledger.loading import LedgerLoading
 from participation.steps import Visit, step_task
 
-PARIS = ZoneInfo("Europe/Paris")
-
 SINGLE_SOURCE = "rest"
-"""Source of a text that came in a run's conf instead of a file."""
+"""Source of a text that came in a run's conf instead of a file; the run's DAG is its locator."""
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +113,7 @@ def split_work(
     """
     selection = _selection(visit, day, ids, text)
     rubric = embedded_reviewer(visit.settings.municipality).rubric_version
-    visit.received_on = day
+    visit.works_on(day)
     chunks = visit.analysis.split(selection, rubric, chunk_size)
     visit.input_size = sum(chunk["item_count"] for chunk in chunks)
     visit.output_size = len(chunks)
@@ -155,7 +153,7 @@ def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
     reviewer = embedded_reviewer(visit.settings.municipality)
     steps = {each.name: each for each in contribution_workflow(reviewer).steps}
     visit.item = f"chunk {chunk_id}"
-    visit.received_on = visit.analysis.day_of_chunk(chunk_id)
+    visit.works_on(visit.analysis.day_of_chunk(chunk_id))
     visit.context["chunk"] = visit.item
     counts = judge_chunk(
         chunk_id,
@@ -164,6 +162,7 @@ def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
         reviewer.rubric_version,
         _progress(chunk_id, step),
         last_attempt=visit.is_last_attempt,
+        after_death=visit.follows_death,
     )
     visit.input_size, visit.output_size = counts.taken, counts.stored
     return {
@@ -175,24 +174,33 @@ def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
     }
 
 
-def settle_states(visit: Visit) -> dict[str, Any]:
-    """Give each judged contribution its state and open a review case for each doubtful one.
+def settle_states(visit: Visit, outlet_events: Any) -> dict[str, Any]:
+    """Give each judged contribution its state, and announce the days on the asset ``analysed``.
+
+    An attempt that was lost after its last write is repeated: it settles nothing and announces.
 
     Raises:
         ReconciliationError: Chunks of this run lack results; what is whole was settled. Red as well,
             so that a clear of what failed settles again, and reconciles only after that.
         AirflowSkipException: This run judged nothing.
     """
+    visit.works_on(next(iter(visit.analysis.days_of_run()), None))
     states = visit.analysis.settle(f"{visit.attempt.dag_id}/{visit.attempt.run_id}")
     visit.output_size = sum(states.values())
-    visit.received_on = next(iter(visit.analysis.days_of_run()), None)
     if left := visit.analysis.unsettled():
         raise ReconciliationError(
             f"{visit.output_size} settled, but chunks lack results (id, contributions): {left}"
         )
-    if not states:
+    days = [day.isoformat() for day in visit.analysis.settled_days()]
+    if not days:
         raise AirflowSkipException("nothing to settle: this run judged nothing")
-    return {"settled": sum(states.values()), "states": states}
+    outlet_events[ANALYSED].add_partitions(days)
+    return {
+        "settled": sum(states.values()),
+        "states": states,
+        "day_count": len(days),
+        "days": days[:100],
+    }
 
 
 def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
@@ -204,7 +212,7 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
     Raises:
         ReconciliationError: A task failed, contributions of this run lack results, or a sum is off.
     """
-    visit.received_on = day
+    visit.works_on(day)
     metrics.close_lost(
         visit.connection, visit.attempt.dag_id, visit.attempt.run_id, keep=visit.attempt
     )
@@ -231,15 +239,13 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
 def report_single(visit: Visit, text: str | None, ids: list[str] | None) -> dict[str, Any] | None:
     """Return the whole step results of a run over one contribution; None for other runs."""
     if text:
-        wanted = f"{SINGLE_SOURCE}:{visit.attempt.run_id}"
-        row = visit.connection.execute(
-            "SELECT contribution_id FROM receipt WHERE external_id = %s ORDER BY receipt_id DESC",
-            (visit.attempt.run_id,),
-        ).fetchone()
-        contribution_id = row[0] if row else wanted
+        store = LedgerLoading(visit.connection, visit.settings.municipality)
+        contribution_id = store.submitted(visit.attempt.run_id, visit.attempt.dag_id)
     elif ids and len(ids) == 1:
         contribution_id = ids[0]
     else:
+        return None
+    if contribution_id is None:
         return None
     return {"contribution_id": contribution_id, **visit.analysis.whole_result(contribution_id)}
 
@@ -264,7 +270,8 @@ def score_engine(visit: Visit, day: date | None) -> dict[str, Any]:
         scoring.load_samples(), embedded_reviewer(visit.settings.municipality)
     )
     verdict = scoring.Gate().verdict(card)
-    visit.received_on, visit.item = day, card.rubric_version
+    visit.works_on(day)
+    visit.item = card.rubric_version
     visit.input_size = visit.output_size = card.sample_count
     save_evaluation(
         visit.connection,
@@ -311,7 +318,7 @@ def judge_chunks(chunk_ids: Any, **task_arguments: Any) -> Any:
         tooltip="One instance per chunk of contributions; a retry repeats only its own chunk."
     )
     def judge_chunk_group(chunk_id: int) -> None:
-        @step_task(map_index_template="{{ chunk }}", **task_arguments)  # type: ignore[untyped-decorator]
+        @step_task(map_index_template="{{ chunk }}", **task_arguments)
         def validate(chunk_id: int, *, visit: Visit) -> dict[str, Any]:
             """Hold each contribution of the chunk against the charter (agent Forseti).
 
@@ -320,7 +327,7 @@ def judge_chunks(chunk_ids: Any, **task_arguments: Any) -> Any:
             """
             return judge(visit, chunk_id, "validate")
 
-        @step_task(map_index_template="{{ chunk }}", **task_arguments)  # type: ignore[untyped-decorator]
+        @step_task(map_index_template="{{ chunk }}", **task_arguments)
         def classify(chunk_id: int, *, visit: Visit) -> dict[str, Any]:
             """Name the subject of each contribution: one of seven categories, or undetermined.
 
@@ -328,7 +335,7 @@ def judge_chunks(chunk_ids: Any, **task_arguments: Any) -> Any:
             """
             return judge(visit, chunk_id, "classify")
 
-        @step_task(map_index_template="{{ chunk }}", **task_arguments)  # type: ignore[untyped-decorator]
+        @step_task(map_index_template="{{ chunk }}", **task_arguments)
         def evaluate(chunk_id: int, *, visit: Visit) -> dict[str, Any]:
             """Say how far the two answers can be relied on, for each contribution."""
             return judge(visit, chunk_id, "evaluate")

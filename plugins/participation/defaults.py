@@ -63,7 +63,7 @@ CONTRIBUTIONS = Asset(
 """Keyed by day (``YYYY-MM-DD``); one event per day that has new contributions."""
 
 ANALYSED = Asset(name="analysed", uri="participation://ledger/analysed", group="participation")
-"""Keyed by day; one event when a day's contributions have their states."""
+"""Keyed by day; one event when a run gave contributions of the day their states."""
 
 CONTRIBUTIONS_OUTBOX = Asset(
     name="contributions_outbox",

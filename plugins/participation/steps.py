@@ -9,9 +9,9 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, overload
 
 import psycopg
 from airflow.sdk import get_current_context, task
@@ -27,7 +27,7 @@ from participation.fence import single_runner
 from participation.hooks.ledger import ledger_dsn
 from participation.ledger.analysis import Attempt, LedgerAnalysis
 from participation.ledger.connection import Connection, session
-from participation.ledger.metrics import Status, close_metric, open_metric
+from participation.ledger.metrics import Status, close_metric, note_day, open_metric
 from participation.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Visit:
-    """What a task function is given: the open ledger, who it is, and where to note its sizes."""
+    """What a task function is given: the open ledger, who it is, and where to note its sizes.
+
+    ``follows_death`` says that the attempt before this one was killed or ran out of time.
+    """
 
     connection: Connection
     attempt: Attempt
@@ -45,17 +48,34 @@ class Visit:
     received_on: date | None = None
     input_size: int | None = None
     output_size: int | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
+    follows_death: bool = False
 
     @property
     def is_last_attempt(self) -> bool:
         """Whether Airflow will not try this task again by itself."""
         return bool(self.attempt.try_number > self.context["ti"].max_tries)
 
+    def works_on(self, day: date | None) -> None:
+        """Say which day this attempt works on; on record at once, for it may not come to its end."""
+        if day is not None and day != self.received_on:
+            note_day(self.connection, self.attempt, day)
+            self.received_on = day
+
     @property
     def analysis(self) -> LedgerAnalysis:
         """The analysis side of the ledger for this attempt."""
         return LedgerAnalysis(self.connection, self.settings.municipality, self.attempt)
+
+
+def attempt_of(instance: Any) -> Attempt:
+    """Name the attempt that a task instance of Airflow is."""
+    return Attempt(
+        dag_id=instance.dag_id,
+        run_id=instance.run_id,
+        task_id=instance.task_id,
+        map_index=-1 if instance.map_index is None else instance.map_index,
+        try_number=instance.try_number,
+    )
 
 
 @contextmanager
@@ -67,20 +87,15 @@ def visit(step: str) -> Iterator[Visit]:
             and time-outs of Airflow pass through.
     """
     context: Any = get_current_context()
-    instance = context["ti"]
-    attempt = Attempt(
-        dag_id=instance.dag_id,
-        run_id=instance.run_id,
-        task_id=instance.task_id,
-        map_index=-1 if instance.map_index is None else instance.map_index,
-        try_number=instance.try_number,
-    )
+    attempt = attempt_of(context["ti"])
     here: Visit | None = None
     dsn = ledger_dsn()
     try:
         with session(dsn) as connection, single_runner(connection, attempt):
-            here = Visit(connection, attempt, Settings(), context)
-            open_metric(connection, here.settings.municipality, attempt, step)
+            here = Visit(connection, attempt, Settings(), context, received_on=_day(context))
+            here.follows_death = open_metric(
+                connection, here.settings.municipality, attempt, step, here.received_on
+            )
             yield here
             _close(connection, here, "success")
     except (AirflowSkipException, AirflowTaskTimeout) as end:
@@ -97,6 +112,16 @@ def visit(step: str) -> Iterator[Visit]:
         )
         _close_again(dsn, here, "failed", cause_chain(error))
         raise (error if isinstance(error, ProcessingError) else failure) from error
+
+
+@overload
+def step_task(function: Callable[..., Any], /) -> Callable[..., Any]: ...
+
+
+@overload
+def step_task(
+    *, step: str | None = None, **task_arguments: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
 
 
 def step_task(
@@ -131,6 +156,16 @@ def step_task(
     run.__annotations__ = {}
     del run.__wrapped__
     return task(multiple_outputs=False, **task_arguments)(run)
+
+
+def _day(context: Any) -> date | None:
+    """Read the day that a run was started for; a wrong one is the task's own to complain about."""
+    key = getattr(context.get("dag_run"), "partition_key", None)
+    given = key or (context.get("params") or {}).get("day")
+    try:
+        return date.fromisoformat(given) if given else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _close(connection: Connection, here: Visit, status: Status, message: str | None = None) -> None:

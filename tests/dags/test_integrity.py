@@ -47,7 +47,7 @@ def test_each_file_holds_the_dag_it_is_named_after():
 @pytest.mark.parametrize("dag", BAG.dags.values(), ids=lambda dag: dag.dag_id)
 def test_every_dag_explains_itself(dag):
     """The page in the UI says what the DAG reads, writes and may be trusted to repeat."""
-    for promise in ("**Reads**", "**Writes**", "again", "**When it"):
+    for promise in ("**Reads**", "**Writes**", "**Safe to run again**", "**When it"):
         assert promise in dag.doc_md
     assert set(dag.tags) <= TAGS
     assert dag.tags
@@ -100,17 +100,27 @@ def test_the_daily_chain_fits_its_ten_minutes():
     assert dag.has_on_failure_callback
 
 
-def test_only_two_tasks_emit_contributions():
-    """A watcher's event carries no key, so the loader and the router are the only emitters."""
-    emitters = {
+def emitters(asset):
+    return {
         (dag.dag_id, task.task_id)
         for dag in BAG.dags.values()
         for task in dag.tasks
         for outlet in task.outlets
-        if outlet.name == "contributions"
+        if outlet.name == asset
     }
 
-    assert emitters == {("load_contributions", "announce"), ("contribution_router", "announce")}
+
+def test_only_two_tasks_emit_contributions():
+    """A watcher's event carries no key, so the loader and the router are the only emitters."""
+    assert emitters("contributions") == {
+        ("load_contributions", "announce"),
+        ("contribution_router", "announce"),
+    }
+
+
+def test_both_ways_of_judging_announce_what_they_settled():
+    """Who waits for a day's states need not know which DAG made them."""
+    assert emitters("analysed") == {("contribution_analysis", "settle"), ("daily_chain", "settle")}
 
 
 def failed(cause):

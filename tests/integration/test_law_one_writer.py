@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -21,20 +22,6 @@ pytestmark = pytest.mark.postgres
 TOWN, RUBRIC = "audierne-esquibien", "law-1"
 DAY = date(2026, 1, 12)
 COUNT = 40
-
-
-@pytest.fixture
-def ledger(ledger_dsn):
-    """Open a ledger that holds nothing."""
-    with connect(ledger_dsn) as connection:
-        connection.execute("SET session_replication_role = replica")
-        (tables,) = connection.execute(
-            "SELECT string_agg(tablename, ', ') FROM pg_tables"
-            " WHERE schemaname = 'participation' AND tablename <> 'migration'"
-        ).fetchone()
-        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
-        connection.execute("SET session_replication_role = DEFAULT")
-        yield connection
 
 
 def fill(connection, count=COUNT, day=DAY):
@@ -161,6 +148,73 @@ def test_what_was_given_back_goes_to_the_next_run_at_once(ledger):
     assert red.unsettled() == []
     lease = red.take_lease(chunk_id)
     assert list(red.waiting_items(lease, "validate", (), 500)) == []
+
+
+def judged(connection, run_id="run-1"):
+    """Claim everything for a run, store every result, and let the claim expire."""
+    store = work(connection, run_id)
+    (chunk,) = store.split(Selection(day=DAY), RUBRIC, 500)
+    for step in ("validate", "classify", "evaluate"):
+        lease = store.take_lease(chunk["chunk_id"])
+        for batch in store.waiting_items(lease, step, (), COUNT):
+            store.save(lease, step, answers(batch, run_id), [])
+    connection.execute("UPDATE work_chunk SET claimed_until = now() - interval '1 minute'")
+    return store
+
+
+def waits_for_a_lock(connection, count=1):
+    """Wait until so many other sessions of this database stand before a lock."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        (waiting,) = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).fetchone()
+        if waiting >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits")
+
+
+def test_a_chunk_that_is_being_settled_is_not_taken_over(ledger, ledger_dsn):
+    """A run that splits meanwhile waits, and then finds nothing left to judge."""
+    fill(ledger)
+    judged(ledger)
+    with (
+        connect(ledger_dsn) as one,
+        connect(ledger_dsn) as two,
+        connect(ledger_dsn) as watch,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        with ledger.transaction():
+            # Holds settling up after it read the results and before it wrote the states.
+            ledger.execute("SELECT FROM contribution ORDER BY contribution_id LIMIT 1 FOR UPDATE")
+            settling = pool.submit(work(one, "run-1").settle, "run-1")
+            waits_for_a_lock(watch)
+            taking = pool.submit(work(two, "run-2").split, Selection(day=DAY), RUBRIC, 500)
+            waits_for_a_lock(watch, 2)
+        assert settling.result(20) == {"review": COUNT}
+        assert taking.result(20) == []
+
+    assert ledger.execute("SELECT count(*) FROM state_change").fetchone() == (COUNT,)
+
+
+def test_a_run_does_not_settle_what_another_took_over(ledger, ledger_dsn):
+    """It waits for the run that is taking over, and then leaves the contributions alone."""
+    fill(ledger)
+    store = judged(ledger)
+    with connect(ledger_dsn) as other, connect(ledger_dsn) as watch, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            (taken,) = work(other, "run-2").split(Selection(day=DAY), RUBRIC, 500)
+            settling = pool.submit(store.settle, "run-1")
+            waits_for_a_lock(watch)
+        assert settling.result(20) == {}
+
+        assert taken["item_count"] == COUNT
+        assert store.settled_days() == []
+        assert work(other, "run-2").settle("run-2") == {"review": COUNT}
+        assert work(other, "run-2").settled_days() == [DAY]
+    assert ledger.execute("SELECT DISTINCT changed_by FROM state_change").fetchall() == [("run-2",)]
 
 
 def test_a_second_copy_of_an_attempt_waits_for_the_first(ledger, ledger_dsn, monkeypatch):

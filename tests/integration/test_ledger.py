@@ -2,8 +2,10 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -28,20 +30,6 @@ pytestmark = pytest.mark.postgres
 TOWN = "audierne-esquibien"
 DAY = date(2026, 1, 12)
 RUBRIC = "test-1"
-
-
-@pytest.fixture
-def ledger(ledger_dsn):
-    """Open a ledger that holds nothing."""
-    with connect(ledger_dsn) as connection:
-        connection.execute("SET session_replication_role = replica")
-        tables = connection.execute(
-            "SELECT string_agg(tablename, ', ') FROM pg_tables"
-            " WHERE schemaname = 'participation' AND tablename <> 'migration'"
-        ).fetchone()[0]
-        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
-        connection.execute("SET session_replication_role = DEFAULT")
-        yield connection
 
 
 def attempt(run_id="run-1", try_number=1, task_id="validate", map_index=0):
@@ -204,6 +192,67 @@ def test_a_broken_record_is_quarantined_while_the_rest_goes_on(ledger):
     assert (figures["loaded"], figures["pending"], figures["quarantined"]) == (3, 2, 1)
 
 
+def met_again(connection, *names):
+    """Load files that are known: (name, sha256), as an unchanged or returned file is."""
+    store = LedgerLoading(connection, TOWN)
+    load_id = store.begin_load("inbox")
+    known = store.known_files([name for name, _ in names])
+    for name in names:
+        store.link_file(load_id, known[name])
+    store.end_load(load_id, [])
+
+
+def open_records(connection):
+    return connection.execute(
+        "SELECT uri, locator FROM quarantine WHERE resolved_at IS NULL ORDER BY quarantine_id"
+    ).fetchall()
+
+
+BROKEN = BrokenRecord("line 2", "no_text", "Le texte est vide.", "{}")
+
+
+def test_a_version_of_a_file_that_comes_back_brings_its_broken_records_back(ledger):
+    """The version that was met last counts, its broken records once; those of the others do not."""
+    first, second = "1" * 64, "2" * 64
+    load(ledger, record(1), BROKEN, sha256=first)
+    load(ledger, record(1), record(2), replace(BROKEN, locator="line 3"), sha256=second)
+    assert open_records(ledger) == [("a.jsonl", "line 3")]
+
+    met_again(ledger, ("a.jsonl", first))
+
+    assert open_records(ledger) == [("a.jsonl", "line 2")]
+    figures = summary.of_inbox(ledger, "inbox")
+    assert (figures["loaded"], figures["quarantined"]) == (2, 1)
+
+
+def test_a_renamed_or_copied_file_counts_its_broken_records_once(ledger):
+    """Same bytes, same place, another name: one record, on the day it was first set aside."""
+    load(ledger, record(1), BROKEN, name="a.jsonl")
+    ledger.execute("UPDATE quarantine SET received_on = %s", (DAY,))
+
+    load(ledger, record(1), BROKEN, name="b.jsonl")
+
+    assert open_records(ledger) == [("b.jsonl", "line 2")]
+    assert reconcile(ledger, TOWN, DAY)["submitted"] == 2
+    assert summary.of_inbox(ledger, "inbox")["loaded"] == 2
+    met_again(ledger, ("a.jsonl", "0" * 64), ("b.jsonl", "0" * 64))
+    assert open_records(ledger) == [("b.jsonl", "line 2")]
+    assert summary.of_inbox(ledger, "inbox")["loaded"] == 2
+
+
+def test_a_copy_that_was_mended_leaves_the_other_copy_broken(ledger):
+    """Closing the record of one name must not lose what is still broken under another."""
+    load(ledger, record(1), BROKEN, name="a.jsonl")
+    load(ledger, record(1), BROKEN, name="b.jsonl")
+    load(ledger, record(1), record(2), name="b.jsonl", sha256="2" * 64)
+    assert open_records(ledger) == []
+
+    met_again(ledger, ("a.jsonl", "0" * 64), ("b.jsonl", "2" * 64))
+
+    assert open_records(ledger) == [("a.jsonl", "line 2")]
+    assert summary.of_inbox(ledger, "inbox")["loaded"] == 3
+
+
 def test_the_received_day_is_the_sources_own_else_the_first_receipts_in_paris(ledger):
     """Law 10, and it never changes when the text comes again."""
     load(ledger, record(1), record(2, day=None))
@@ -297,6 +346,25 @@ def test_a_writer_whose_lease_was_taken_stops(ledger):
     assert ledger.execute("SELECT count(*) FROM step_result").fetchone() == (0,)
     assert store.save(newer, "validate", [mine], []) == 1
     assert store.save(newer, "validate", [mine], []) == 0
+
+
+def test_a_text_judged_alone_is_noted_until_its_result_is_there(ledger):
+    """The note outlives the process, whichever run comes next; a saved answer takes it away."""
+    load(ledger, record(1), record(2))
+    store = work(ledger)
+    lease = store.take_lease(store.split(Selection(day=DAY), RUBRIC, 10)[0]["chunk_id"])
+    store.begin_alone(lease, "validate", "test:1")
+    store.begin_alone(lease, "validate", "test:1")
+    store.begin_alone(lease, "validate", "test:2")
+    with pytest.raises(LeaseLostError):
+        store.begin_alone(replace(lease, token=str(uuid4())), "validate", "test:1")
+
+    (batch,) = store.waiting_items(lease, "validate", (), 10)
+    assert [item.begun for item in batch] == [2, 1]
+    failure = ItemFailure("test:1", "process_died", "twice")
+    store.save(lease, "validate", [answer("test:2", batch[1].input_hash)], [failure])
+
+    assert ledger.execute("SELECT count(*) FROM judged_alone").fetchone() == (0,)
 
 
 def test_a_contribution_without_all_results_stays_pending_and_is_named(ledger):
@@ -478,6 +546,21 @@ def test_a_decision_made_while_the_machine_works_stands(ledger):
     assert store.settle("test") == {"accepted": 1}
     assert states(ledger) == {"accepted": 1, "refused": 1}
     assert store.unsettled() == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("state", "accepted"), ("state", "refused"), ("state_rubric", RUBRIC)]
+)
+def test_no_text_arrives_with_its_outcome(ledger, column, value):
+    """Law 1: another service inserts texts; what becomes of them is not for it to say."""
+    with pytest.raises(psycopg.errors.RestrictViolation, match="a new contribution is pending"):
+        ledger.execute(
+            "INSERT INTO contribution (contribution_id, municipality, source, external_id,"
+            f" constat_factuel, received_on, {column})"
+            " VALUES ('n8n:1', %s, 'n8n', '1', 'Un texte', %s, %s)",
+            (TOWN, DAY, value),
+        )
+    assert states(ledger) == {}
 
 
 def test_only_a_person_refuses(ledger):

@@ -8,10 +8,11 @@ import pytest
 pytest.importorskip("airflow", reason="needs Airflow")
 
 from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk.execution_time.context import OutletEventAccessors
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from include.contributions.model import Record
+from include.contributions.model import Contribution, Record
 from include.errors import (
     ConfigurationError,
     PermanentError,
@@ -22,7 +23,8 @@ from include.errors import (
 from include.ports import SourceFile
 from participation import contribution_tasks, steps
 from participation.api.app import app
-from participation.ledger import connect
+from participation.defaults import ANALYSED
+from participation.ledger import metrics
 from participation.ledger.loading import LedgerLoading
 
 DAY = date(2026, 1, 12)
@@ -33,20 +35,6 @@ class Instance(SimpleNamespace):
 
     def get_task_states(self, *, dag_id, run_ids):
         return {run_ids[0]: self.states}
-
-
-@pytest.fixture
-def ledger(ledger_dsn):
-    """Open the module's ledger, emptied."""
-    with connect(ledger_dsn) as connection:
-        connection.execute("SET session_replication_role = replica")
-        (tables,) = connection.execute(
-            "SELECT string_agg(tablename, ', ') FROM pg_tables"
-            " WHERE schemaname = 'participation' AND tablename <> 'migration'"
-        ).fetchone()
-        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
-        connection.execute("SET session_replication_role = DEFAULT")
-        yield connection
 
 
 @pytest.fixture
@@ -67,11 +55,19 @@ def instance(ledger_dsn, monkeypatch):
     return here
 
 
-def fill(connection, count=3):
+def fill(connection, count=3, day=DAY, name="a"):
     store = LedgerLoading(connection, "audierne-esquibien")
-    source = SourceFile("a", "a.jsonl", "0" * 64, 1, "jsonl", "utf-8")
+    source = SourceFile(name, name, name * 64, 1, "jsonl", "utf-8")
     records = [
-        Record("law", str(n), f"Le banc {n} du quai d'Audierne est cassé.", "", None, DAY, f"l {n}")
+        Record(
+            name,
+            str(n),
+            f"Le banc {name}{n} du quai d'Audierne est cassé.",
+            "",
+            None,
+            day,
+            f"l {n}",
+        )
         for n in range(count)
     ]
     store.add_file(store.begin_load("inbox"), source, records)
@@ -196,6 +192,118 @@ def test_every_end_of_an_attempt_is_on_record(ledger, instance, end, status):
     assert str(end) in reason
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("known_by", ["partition_key", "params", "chunk"])
+def test_an_attempt_that_is_lost_still_counts_for_its_day(ledger, instance, known_by, monkeypatch):
+    """The day is on record while the attempt works, not only when it comes to its end."""
+    if known_by == "chunk":
+        fill(ledger)
+        with steps.visit("split") as here:
+            (chunk_id,) = contribution_tasks.split_work(here, DAY)
+        ledger.execute("DELETE FROM step_metric")
+        work = lambda here: here.works_on(here.analysis.day_of_chunk(chunk_id))  # noqa: E731 - one of three
+        context = {}
+    else:
+        work = lambda here: None  # noqa: E731 - the same
+        run = SimpleNamespace(
+            partition_key=DAY.isoformat() if known_by == "partition_key" else None
+        )
+        context = {"dag_run": run, "params": {"day": None if run.partition_key else str(DAY)}}
+    monkeypatch.setattr(steps, "get_current_context", lambda: {"ti": instance, **context})
+
+    with steps.visit("validate") as here:
+        work(here)
+        metrics.close_lost(ledger, instance.dag_id, instance.run_id)
+        lost = ledger.execute("SELECT status, received_on FROM step_metric").fetchall()
+
+    assert lost == [("failed", DAY)]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("end", "follows"), [("killed", True), ("failed", False)])
+def test_an_attempt_knows_that_the_one_before_died(ledger, instance, end, follows):
+    """Then the contributions it may have been at are judged one by one; after an error they are not."""
+    if end == "killed":
+        metrics.open_metric(ledger, "audierne-esquibien", steps.attempt_of(instance), "validate")
+    else:
+        with pytest.raises(ProcessingError), steps.visit("validate"):
+            raise PermanentError("no")
+    instance.try_number = 2
+
+    with steps.visit("validate") as here:
+        assert here.follows_death is follows
+
+
+# What is announced
+
+
+def judge_everything(instance, **selection):
+    with steps.visit("split") as here:
+        chunks = contribution_tasks.split_work(here, selection.get("day"), selection.get("ids"))
+    for step in ("validate", "classify", "evaluate"):
+        instance.task_id = f"judge.{step}"
+        with steps.visit(step) as here:
+            for chunk_id in chunks:
+                contribution_tasks.judge(here, chunk_id, step)
+
+
+def settled(instance):
+    """Settle as the task does, and return the partitions of ``analysed`` that it announced."""
+    instance.task_id = "settle"
+    events = OutletEventAccessors()
+    with steps.visit("settle") as here:
+        contribution_tasks.settle_states(here, events)
+    return events[ANALYSED].partition_keys
+
+
+@pytest.mark.postgres
+def test_a_run_over_ids_announces_the_days_it_settled(ledger, instance):
+    """Whoever waits for a day hears of it, however the run was started."""
+    fill(ledger)
+    fill(ledger, 2, day=date(2026, 1, 14), name="b")
+    judge_everything(instance, ids=["a:0", "b:1"])
+
+    assert settled(instance) == {"2026-01-12", "2026-01-14"}
+    # A repeated attempt, its first one lost before Airflow heard of the event, says it again.
+    assert settled(instance) == {"2026-01-12", "2026-01-14"}
+
+
+@pytest.mark.postgres
+def test_a_run_that_judged_nothing_announces_nothing(ledger, instance):
+    """It is skipped, so Airflow records no event; neither for a run whose work another took over."""
+    fill(ledger)
+    with pytest.raises(AirflowSkipException, match="judged nothing"):
+        settled(instance)
+    instance.task_id = "split"
+    with steps.visit("split") as here:
+        contribution_tasks.split_work(here, DAY)
+    ledger.execute("UPDATE work_chunk SET claimed_until = now() - interval '1 minute'")
+    instance.run_id, instance.task_id = "run-2", "split"
+    judge_everything(instance, day=DAY)
+
+    assert settled(instance) == {"2026-01-12"}
+    instance.run_id = "run-1"
+    with pytest.raises(AirflowSkipException, match="judged nothing"):
+        settled(instance)
+
+
+@pytest.mark.postgres
+def test_the_result_of_a_text_is_that_of_its_own_run(ledger, instance):
+    """Two DAGs may have runs of one name, and two towns too."""
+    with steps.visit("split") as here:
+        contribution_tasks.split_work(here, None, text="Le banc du quai d'Audierne est cassé.")
+        for town, dag in (("audierne-esquibien", "another_dag"), ("quimper", instance.dag_id)):
+            text = Contribution(f"other:{town}", f"Un autre texte, de {town}.")
+            LedgerLoading(ledger, town).submit(text, dag)
+            ledger.execute(
+                "UPDATE receipt SET external_id = %s WHERE contribution_id = %s",
+                (instance.run_id, text.contribution_id),
+            )
+        found = contribution_tasks.report_single(here, "Le banc ...", None)
+
+    assert found["contribution_id"] == "rest:run-1"
+
+
 # Law 2
 
 
@@ -228,7 +336,7 @@ def test_settling_is_red_while_a_chunk_lacks_results(ledger, instance):
     instance.task_id = "settle"
 
     with pytest.raises(ProcessingError, match="chunks lack results"), steps.visit("settle") as here:
-        contribution_tasks.settle_states(here)
+        contribution_tasks.settle_states(here, OutletEventAccessors())
 
 
 @pytest.mark.postgres

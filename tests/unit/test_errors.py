@@ -11,6 +11,7 @@ from include.errors import (
     ProcessingError,
     UnreadableAnswerError,
     is_transient,
+    says_it_passes,
 )
 
 
@@ -45,9 +46,16 @@ def test_a_processing_error_survives_a_queue():
         pytest.param(ConfigurationError("x"), False, id="permanent"),
         pytest.param(failed(ConfigurationError("x")), False, id="permanent_inside"),
         pytest.param(UnreadableAnswerError("x"), True, id="transient"),
-        pytest.param(ValueError("x"), True, id="unsorted"),
+        pytest.param(failed(UnreadableAnswerError("x")), True, id="transient_inside"),
     ],
 )
-def test_is_transient(error, helps):
-    """Only an error sorted as permanent stops the retries."""
+def test_sorted_errors_mean_the_same_for_a_task_and_for_one_item(error, helps):
+    """Both rules read what an error was sorted as, its cause's where a step failed."""
     assert is_transient(error) is helps
+    assert says_it_passes(error) is helps
+
+
+def test_an_error_nobody_sorted_is_tried_again_as_a_task_and_set_aside_as_an_item():
+    """The one place where the rules differ: a task may wait, a chunk must not for one text."""
+    assert is_transient(ValueError("x"))
+    assert not says_it_passes(failed(ValueError("x")))

@@ -14,6 +14,7 @@ CREATE TABLE source_file (
     loaded_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (municipality, uri, sha256)
 );
+CREATE INDEX source_file_bytes ON source_file (municipality, sha256);
 COMMENT ON TABLE source_file IS 'One version (uri, bytes) of a file that was read whole; records = receipts, broken = quarantine.';
 
 CREATE TABLE load (
@@ -73,6 +74,7 @@ CREATE TABLE receipt (
     UNIQUE (file_id, locator)
 );
 CREATE INDEX receipt_contribution ON receipt (contribution_id);
+CREATE INDEX receipt_without_file ON receipt (external_id) WHERE file_id IS NULL;
 COMMENT ON COLUMN receipt.declared_category IS 'As written in the form, even when it is none of the seven.';
 
 CREATE TABLE quarantine (
@@ -96,6 +98,7 @@ CREATE TABLE quarantine (
 CREATE INDEX quarantine_day ON quarantine (municipality, received_on);
 CREATE UNIQUE INDEX quarantine_open_contribution ON quarantine (contribution_id)
     WHERE contribution_id IS NOT NULL AND resolved_at IS NULL;
+COMMENT ON COLUMN quarantine.resolution IS 'Of the same bytes under several names, and of a file''s versions, one record stays open.';
 COMMENT ON TABLE quarantine IS 'kind record: an entry of a file that never became a contribution; kind contribution: one whose state is quarantined.';
 
 CREATE TABLE step_result (
@@ -120,6 +123,7 @@ CREATE TABLE work_chunk (
     municipality text NOT NULL,
     received_on date NOT NULL,
     days date[] NOT NULL,
+    settled_days date[] NOT NULL DEFAULT '{}',
     rubric_version text NOT NULL,
     dag_id text NOT NULL,
     run_id text NOT NULL,
@@ -134,13 +138,23 @@ CREATE TABLE work_chunk (
 );
 
 COMMENT ON COLUMN work_chunk.days IS 'Every received day of its contributions; received_on is the first of them.';
+COMMENT ON COLUMN work_chunk.settled_days IS 'Those of them on which this chunk gave a contribution its state; not what another run took over.';
 
 CREATE TABLE claim (
     contribution_id text PRIMARY KEY REFERENCES contribution,
     chunk_id bigint NOT NULL REFERENCES work_chunk
 );
-CREATE INDEX claim_chunk ON claim (chunk_id);
+CREATE INDEX claim_chunk ON claim (chunk_id, contribution_id);
 COMMENT ON TABLE claim IS 'Which chunk works on a contribution; whoever claims first works, an expired claim may be taken over.';
+
+CREATE TABLE judged_alone (
+    contribution_id text NOT NULL REFERENCES contribution,
+    step text NOT NULL,
+    begun integer NOT NULL DEFAULT 1,
+    begun_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (contribution_id, step)
+);
+COMMENT ON TABLE judged_alone IS 'Begun one by one because an attempt died over their batch; a row that stays says that the process did not come back.';
 
 CREATE TABLE review_case (
     review_case_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -194,19 +208,6 @@ CREATE TRIGGER state_change_append_only BEFORE UPDATE OR DELETE ON state_change
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER state_change_no_truncate BEFORE TRUNCATE ON state_change
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-
-CREATE TABLE labelled_sample (
-    sample_id text PRIMARY KEY,
-    constat_factuel text NOT NULL,
-    idees_ameliorations text NOT NULL DEFAULT '',
-    declared_category text,
-    expected_decisions text[] NOT NULL,
-    expected_categories text[] NOT NULL DEFAULT '{}',
-    kind text NOT NULL,
-    provenance text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
-);
-COMMENT ON TABLE labelled_sample IS 'Answers given by people or known by construction, never the machine''s own.';
 
 CREATE TABLE evaluation (
     evaluation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -328,6 +329,18 @@ END $$;
 CREATE TRIGGER contribution_fill_hashes BEFORE INSERT ON contribution
     FOR EACH ROW WHEN (NEW.content_hash IS NULL OR NEW.input_hash IS NULL)
     EXECUTE FUNCTION fill_hashes();
+
+-- Law 1 at the lowest level: a state comes from a judgement or a person, never with the text. A rubric
+-- on a new row would keep it from ever being judged.
+CREATE FUNCTION refuse_state() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'contribution %: a new contribution is pending, it cannot arrive as % (rubric %): '
+        'leave state and state_rubric out', NEW.contribution_id, NEW.state,
+        coalesce(NEW.state_rubric, 'none') USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER contribution_starts_pending BEFORE INSERT ON contribution
+    FOR EACH ROW WHEN (NEW.state <> 'pending' OR NEW.state_rubric IS NOT NULL)
+    EXECUTE FUNCTION refuse_state();
 
 -- Law 4 at the lowest level: once a person decided, only a person's decision moves the state.
 CREATE FUNCTION keep_decision() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,5 +1,6 @@
 """The FastAPI application under ``/participation``: the daily reports."""
 
+from collections.abc import Callable
 from datetime import date
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from include.errors import LedgerUnavailableError
 from participation.hooks.ledger import ledger_dsn
+from participation.ledger import reports
 from participation.ledger.connection import session
 from participation.settings import Settings
 
@@ -39,11 +41,8 @@ app = FastAPI(
 @app.get("/reports", response_class=HTMLResponse)
 def newest_report() -> HTMLResponse:
     """Show the newest report of a day on which something was received, else the newest."""
-    days = _days(
-        "SELECT received_on FROM report WHERE municipality = %(town)s"
-        " ORDER BY (figures ->> 'sum')::int > 0 DESC, received_on DESC LIMIT 1"
-    )
-    return _page(days[0]) if days else _missing("Aucun rapport pour l'instant.")
+    day = _day(reports.newest_report)
+    return _page(day) if day else _missing("Aucun rapport pour l'instant.")
 
 
 @app.get("/runs/report", response_class=HTMLResponse)
@@ -52,14 +51,9 @@ def report_of_run(
     run_id: Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)],
 ) -> HTMLResponse:
     """Show the report that a run wrote, or that of the day whose contributions it judged."""
-    days = _days(
-        "SELECT received_on FROM report WHERE municipality = %(town)s AND run_id = %(run)s"
-        " UNION ALL SELECT w.received_on FROM work_chunk w WHERE w.municipality = %(town)s"
-        " AND (w.dag_id, w.run_id) = (%(dag)s, %(run)s) AND w.received_on IS NOT NULL LIMIT 1",
-        dag=dag_id,
-        run=run_id.replace(" ", "+"),  # a plus sign that came unquoted
-    )
-    return _page(days[0]) if days else _missing("Cette exécution n'a pas écrit de rapport.")
+    sent = run_id.replace(" ", "+")  # a plus sign that came unquoted
+    day = _day(reports.report_of_run, dag_id, sent)
+    return _page(day) if day else _missing("Cette exécution n'a pas écrit de rapport.")
 
 
 @app.get("/reports/{day}", response_class=HTMLResponse)
@@ -87,10 +81,9 @@ def _missing(sentence: str) -> HTMLResponse:
     return HTMLResponse(body, status_code=404, headers=HEADERS)
 
 
-def _days(query: str, **names: str) -> list[date]:
-    town = Settings().municipality
+def _day(find: Callable[..., date | None], *names: str) -> date | None:
     try:
         with session(ledger_dsn()) as connection:
-            return [value for (value,) in connection.execute(query, {"town": town, **names})]
+            return find(connection, Settings().municipality, *names)
     except LedgerUnavailableError as error:
         raise HTTPException(503, "The ledger does not answer: try again in a minute.") from error

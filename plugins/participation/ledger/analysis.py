@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from include.contributions.analysis import Answer, ItemFailure, Lease, WaitingItem
-from include.contributions.model import STATES, Category, Contribution
+from include.contributions.model import STATE_OF_DECISION, STATES, Category, Contribution
 from include.errors import LeaseLostError, ReconciliationError
 from participation.ledger.connection import Connection
 
@@ -42,11 +42,27 @@ NOT EXISTS (
       AND w.claimed_until > now() AND w.settled_at IS NULL)
 """
 
-RESULTS = """
-SELECT c.contribution_id, c.state, c.category AS old_category, w.rubric_version, c.input_hash,
-       CASE WHEN q.quarantine_id IS NOT NULL THEN 'quarantined'
-            WHEN v.output ->> 'decision' = 'accept' THEN 'accepted'
-            ELSE v.output ->> 'decision' END AS new_state,
+STATE_OF_ANSWER = " ".join(
+    [
+        "CASE v.output ->> 'decision'",
+        *(f"WHEN '{decision}' THEN '{state}'" for decision, state in STATE_OF_DECISION.items()),
+        "END",
+    ]
+)
+"""The state that a stored validation leads to; an answer of another kind leads to none, and fails."""
+
+LOCK_ABANDONED = """
+SELECT w.chunk_id FROM work_chunk w
+WHERE w.municipality = %(municipality)s AND w.settled_at IS NULL AND w.claimed_until <= now()
+  AND EXISTS (SELECT FROM claim k WHERE k.chunk_id = w.chunk_id)
+ORDER BY w.chunk_id FOR UPDATE OF w
+"""
+"""Chunks whose contributions may be taken over; one that is being settled is waited for."""
+
+RESULTS = f"""
+SELECT c.contribution_id, c.state, c.received_on, w.rubric_version, c.input_hash,
+       CASE WHEN q.quarantine_id IS NOT NULL THEN 'quarantined' ELSE {STATE_OF_ANSWER} END
+       AS new_state,
        s.output ->> 'category' AS category, s.output ->> 'second_category' AS second_category,
        coalesce(q.reason, v.output ->> 'review_reason', v.output ->> 'decision') AS reason
 FROM claim k
@@ -113,6 +129,7 @@ class LedgerAnalysis:
         names = {**self._names(selection, rubric_version), "most": most}
         with self.connection.transaction():
             self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (SPLIT_LOCK,))
+            self.connection.execute(LOCK_ABANDONED, names)
             # Chunks that this run cut under an older rubric are cut anew.
             self.connection.execute(
                 "DELETE FROM claim k USING work_chunk w WHERE k.chunk_id = w.chunk_id"
@@ -179,30 +196,34 @@ class LedgerAnalysis:
     ) -> Iterator[list[WaitingItem]]:
         """Yield the chunk's contributions that lack a result of the step, ``limit`` at a time.
 
-        Each comes with the output of the steps it ``needs``. Keyset paging by id: what a batch stores
-        or quarantines is never met twice, and memory stays flat.
+        Each comes with the output of the steps it ``needs``, as JSON. Keyset paging by id: what a
+        batch stores or quarantines is never met twice, and memory stays flat.
         """
         after = ""
+        earlier = "".join(
+            f", (SELECT output::text FROM step_result WHERE (item_id, step, input_hash,"
+            f" rubric_version) = (c.contribution_id, %(need_{n})s, c.input_hash, %(rubric)s))"
+            for n in range(len(needs))
+        )
         while True:
             rows = self.connection.execute(
                 "SELECT c.contribution_id, c.constat_factuel, c.idees_ameliorations,"
-                " c.declared_category, c.input_hash,"
-                " (SELECT jsonb_object_agg(n.step, n.output) FROM step_result n"
-                "  WHERE n.item_id = c.contribution_id AND n.input_hash = c.input_hash"
-                "  AND n.rubric_version = %(rubric)s AND n.step = ANY(%(needs)s))"
+                f" c.declared_category, c.input_hash, coalesce(j.begun, 0){earlier}"
                 " FROM claim k JOIN contribution c USING (contribution_id)"
-                " WHERE k.chunk_id = %(chunk)s AND c.contribution_id > %(after)s"
+                " LEFT JOIN judged_alone j ON (j.contribution_id, j.step)"
+                "  = (k.contribution_id, %(step)s)"
+                " WHERE k.chunk_id = %(chunk)s AND k.contribution_id > %(after)s"
                 " AND NOT EXISTS (SELECT FROM step_result r WHERE r.item_id = c.contribution_id"
                 "  AND r.step = %(step)s AND r.input_hash = c.input_hash"
                 "  AND r.rubric_version = %(rubric)s)"
                 " AND NOT EXISTS (SELECT FROM quarantine q WHERE q.contribution_id ="
                 "  c.contribution_id AND q.resolved_at IS NULL)"
-                " ORDER BY c.contribution_id LIMIT %(limit)s",
+                " ORDER BY k.contribution_id LIMIT %(limit)s",
                 {
                     "chunk": lease.chunk_id,
                     "rubric": lease.rubric_version,
                     "step": step,
-                    "needs": list(needs),
+                    **{f"need_{n}": need for n, need in enumerate(needs)},
                     "after": after,
                     "limit": limit,
                 },
@@ -210,7 +231,22 @@ class LedgerAnalysis:
             if not rows:
                 return
             after = rows[-1][0]
-            yield [_waiting(row) for row in rows]
+            yield [_waiting(row, needs) for row in rows]
+
+    def begin_alone(self, lease: Lease, step: str, item_id: str) -> None:
+        """Note that an item is judged alone now; committed before the judgement begins.
+
+        Raises:
+            LeaseLostError: Another attempt holds the chunk now.
+        """
+        with self.connection.transaction():
+            self._hold(lease)
+            self.connection.execute(
+                "INSERT INTO judged_alone (contribution_id, step) VALUES (%s, %s)"
+                " ON CONFLICT (contribution_id, step)"
+                " DO UPDATE SET begun = judged_alone.begun + 1, begun_at = now()",
+                (item_id, step),
+            )
 
     def save(
         self,
@@ -227,8 +263,8 @@ class LedgerAnalysis:
         with self.connection.transaction():
             self._hold(lease)
             self.connection.execute(
-                "CREATE TEMPORARY TABLE answer (item_id text, input_hash text, output jsonb,"
-                " confidence real, engine text, rubric_version text) ON COMMIT DROP"
+                "CREATE TEMPORARY TABLE IF NOT EXISTS answer (item_id text, input_hash text,"
+                " output jsonb, confidence real, engine text) ON COMMIT DELETE ROWS"
             )
             with self.connection.cursor().copy("COPY answer FROM STDIN") as copy:
                 for answer in answers:
@@ -239,12 +275,12 @@ class LedgerAnalysis:
                             answer.output,
                             answer.confidence,
                             answer.engine,
-                            lease.rubric_version,
                         )
                     )
             names = {
                 "chunk": lease.chunk_id,
                 "step": step,
+                "rubric": lease.rubric_version,
                 "dag_id": self.attempt.dag_id,
                 "run_id": self.attempt.run_id,
                 "map_index": self.attempt.map_index,
@@ -254,12 +290,17 @@ class LedgerAnalysis:
             stored = self.connection.execute(
                 "INSERT INTO step_result (item_id, step, input_hash, rubric_version, output,"
                 " confidence, engine, dag_id, run_id, map_index, try_number)"
-                " SELECT a.item_id, %(step)s, a.input_hash, a.rubric_version, a.output,"
+                " SELECT a.item_id, %(step)s, a.input_hash, %(rubric)s, a.output,"
                 " a.confidence, a.engine, %(dag_id)s, %(run_id)s, %(map_index)s, %(try_number)s"
                 " FROM answer a JOIN claim k ON k.contribution_id = a.item_id"
                 " AND k.chunk_id = %(chunk)s ORDER BY a.item_id ON CONFLICT DO NOTHING",
                 names,
             ).rowcount
+            self.connection.execute(
+                "DELETE FROM judged_alone j USING answer a"
+                " WHERE (j.contribution_id, j.step) = (a.item_id, %(step)s)",
+                names,
+            )
             for failure in failures:
                 self._quarantine(lease, step, failure)
         return stored
@@ -315,6 +356,17 @@ class LedgerAnalysis:
             for (day,) in self.connection.execute(
                 "SELECT DISTINCT unnest(days) FROM work_chunk WHERE dag_id = %s AND run_id = %s"
                 " ORDER BY 1",
+                (self.attempt.dag_id, self.attempt.run_id),
+            ).fetchall()
+        ]
+
+    def settled_days(self) -> list[date]:
+        """List the days on which this run gave contributions their states, in any of its attempts."""
+        return [
+            day
+            for (day,) in self.connection.execute(
+                "SELECT DISTINCT unnest(settled_days) FROM work_chunk"
+                " WHERE dag_id = %s AND run_id = %s ORDER BY 1",
                 (self.attempt.dag_id, self.attempt.run_id),
             ).fetchall()
         ]
@@ -425,6 +477,10 @@ class LedgerAnalysis:
 
     def _quarantine(self, lease: Lease, step: str, failure: ItemFailure) -> None:
         self.connection.execute(
+            "DELETE FROM judged_alone WHERE (contribution_id, step) = (%s, %s)",
+            (failure.item_id, step),
+        )
+        self.connection.execute(
             "INSERT INTO quarantine (municipality, kind, locator, contribution_id, step, reason,"
             " detail, received_on) SELECT c.municipality, 'contribution', c.contribution_id,"
             " c.contribution_id, %(step)s, %(reason)s, %(detail)s, c.received_on"
@@ -443,6 +499,14 @@ class LedgerAnalysis:
     def _settle_chunk(self, chunk_id: int, changed_by: str) -> dict[str, int]:
         names = {"chunk": chunk_id, "changed_by": changed_by}
         with self.connection.transaction():
+            # Who holds what is read under the chunk's lock: a run that takes contributions over, a
+            # writer and a second settling wait for this one, or this one finds what they left.
+            locked = self.connection.execute(
+                "SELECT FROM work_chunk WHERE chunk_id = %(chunk)s AND settled_at IS NULL FOR UPDATE",
+                names,
+            ).fetchone()
+            if locked is None:
+                return {}
             self.connection.execute(
                 f"CREATE TEMPORARY TABLE settling ON COMMIT DROP AS {RESULTS}", names
             )
@@ -479,6 +543,11 @@ class LedgerAnalysis:
                 " SELECT FROM settling s WHERE s.contribution_id = k.contribution_id)"
                 " OR k.chunk_id = %(chunk)s AND EXISTS (SELECT FROM decision d"
                 " WHERE d.contribution_id = k.contribution_id)",
+                names,
+            )
+            self.connection.execute(
+                "UPDATE work_chunk SET settled_days = ARRAY(SELECT unnest(settled_days) UNION"
+                " SELECT received_on FROM settling ORDER BY 1) WHERE chunk_id = %(chunk)s",
                 names,
             )
             self.connection.execute(
@@ -535,8 +604,7 @@ def _balanced(connection: Connection, names: Mapping[str, Any]) -> dict[str, int
         "  AND c.state <> 'pending' AND c.state IS DISTINCT FROM coalesce(d.outcome,"
         "   CASE WHEN EXISTS (SELECT FROM quarantine q WHERE q.contribution_id ="
         "     c.contribution_id AND q.resolved_at IS NULL) THEN 'quarantined'"
-        "    WHEN v.output ->> 'decision' = 'accept' THEN 'accepted'"
-        "    ELSE v.output ->> 'decision' END))::int",
+        f"    ELSE {STATE_OF_ANSWER} END))::int",
         names,
     ).fetchone()
     quarantined_records, received, unexplained = row or (0, 0, 0)
@@ -566,12 +634,14 @@ def _balanced(connection: Connection, names: Mapping[str, Any]) -> dict[str, int
     return {**counts, "submitted": submitted}
 
 
-def _waiting(row: tuple[Any, ...]) -> WaitingItem:
-    contribution_id, constat_factuel, idees_ameliorations, category, input_hash, earlier = row
+def _waiting(row: tuple[Any, ...], needs: Sequence[str]) -> WaitingItem:
+    contribution_id, constat_factuel, idees_ameliorations, category, input_hash = row[:5]
+    begun, *outputs = row[5:]
     contribution = Contribution(
         contribution_id,
         constat_factuel,
         idees_ameliorations,
         Category(category) if category else None,
     )
-    return WaitingItem(contribution, input_hash, earlier or {})
+    earlier = {need: output for need, output in zip(needs, outputs, strict=True) if output}
+    return WaitingItem(contribution, input_hash, earlier, begun)

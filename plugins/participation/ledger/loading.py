@@ -21,6 +21,46 @@ EMITTER = "load_contributions"
 PLACE_LOCK = 7_142_028
 """Held while a file's entries find their places."""
 
+NEWER_VERSION = "another version of the file"
+OTHER_NAME = "the same bytes under another name"
+"""Why a broken record was closed by a load; one that comes back opens it again."""
+
+KEEP_RECORDS = """
+INSERT INTO quarantine (municipality, kind, file_id, uri, locator, reason, detail, raw, received_on)
+SELECT %(municipality)s, 'record', %(file_id)s, %(uri)s, i.locator, i.reason, i.detail, i.raw,
+       coalesce((SELECT min(q.received_on) FROM quarantine q JOIN source_file f USING (file_id)
+                 WHERE f.municipality = %(municipality)s AND f.sha256 = %(sha256)s
+                   AND q.locator = i.locator),
+                (now() AT TIME ZONE 'Europe/Paris')::date)
+FROM incoming i WHERE i.broken ORDER BY i.position
+"""
+
+CLOSE_RECORDS_UNDER_OTHER_NAMES = """
+UPDATE quarantine q SET resolved_at = now(), resolution = %(other_name)s
+FROM source_file f JOIN incoming i ON i.broken
+WHERE f.municipality = %(municipality)s AND f.sha256 = %(sha256)s AND f.file_id <> %(file_id)s
+  AND q.file_id = f.file_id AND q.locator = i.locator AND q.resolved_at IS NULL
+"""
+
+CLOSE_RECORDS_OF_OTHER_VERSIONS = """
+UPDATE quarantine q SET resolved_at = now(), resolution = %(newer_version)s
+FROM load_file l JOIN source_file f USING (file_id)
+JOIN source_file o ON (o.municipality, o.uri) = (f.municipality, f.uri) AND o.file_id <> f.file_id
+WHERE l.load_id = %(load_id)s AND q.file_id = o.file_id AND q.resolved_at IS NULL
+"""
+
+OPEN_RECORDS_OF_THIS_LOAD = """
+UPDATE quarantine q SET resolved_at = NULL, resolution = NULL
+FROM (SELECT DISTINCT ON (f.sha256, c.locator) c.quarantine_id
+      FROM load_file l JOIN source_file f USING (file_id) JOIN quarantine c USING (file_id)
+      WHERE l.load_id = %(load_id)s AND c.resolution IN (%(newer_version)s, %(other_name)s)
+        AND NOT EXISTS (SELECT FROM source_file s JOIN quarantine t ON t.file_id = s.file_id
+                        WHERE (s.municipality, s.sha256) = (f.municipality, f.sha256)
+                          AND t.locator = c.locator AND t.resolved_at IS NULL)
+      ORDER BY f.sha256, c.locator, c.quarantine_id DESC) AS back
+WHERE q.quarantine_id = back.quarantine_id
+"""
+
 INCOMING = """
 CREATE TEMPORARY TABLE incoming (
     position bigint, broken boolean, locator text, source text, external_id text,
@@ -117,14 +157,22 @@ class LedgerLoading:
             # Two loads that meet in the same texts take turns instead of each other's locks.
             self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (PLACE_LOCK,))
             self._copy(records)
-            return self._place(file_id, file.uri)
+            return self._place(file_id, file)
 
     def end_load(self, load_id: int, waiting: Sequence[str]) -> None:
-        """Close a load; ``waiting`` names the files that were not whole yet."""
-        self.connection.execute(
-            "UPDATE load SET ended_at = now(), waiting = %s WHERE load_id = %s",
-            (json.dumps(list(waiting)), load_id),
-        )
+        """Close a load; ``waiting`` names the files that were not whole yet.
+
+        What the load met is what counts now: the broken records of other versions of its files are
+        closed, and those of a version that came back are open again, the same bytes once.
+        """
+        names = {"load_id": load_id, "newer_version": NEWER_VERSION, "other_name": OTHER_NAME}
+        with self.connection.transaction():
+            self.connection.execute(CLOSE_RECORDS_OF_OTHER_VERSIONS, names)
+            self.connection.execute(OPEN_RECORDS_OF_THIS_LOAD, names)
+            self.connection.execute(
+                "UPDATE load SET ended_at = now(), waiting = %s WHERE load_id = %s",
+                (json.dumps(list(waiting)), load_id),
+            )
 
     def submit(self, contribution: Contribution, emitter: str) -> str:
         """Store one text that came without a file and return the id it has in the ledger.
@@ -179,6 +227,16 @@ class LedgerLoading:
             )
             return str(row[0])
 
+    def submitted(self, external_id: str, emitter: str) -> str | None:
+        """Return the id that a text of :meth:`submit` has in the ledger."""
+        row = self.connection.execute(
+            "SELECT r.contribution_id FROM receipt r JOIN contribution c USING (contribution_id)"
+            " WHERE c.municipality = %s AND r.locator = %s AND r.external_id = %s"
+            " AND r.file_id IS NULL ORDER BY r.receipt_id DESC LIMIT 1",
+            (self.municipality, emitter, external_id),
+        ).fetchone()
+        return str(row[0]) if row else None
+
     def _copy(self, records: Iterable[Record | BrokenRecord]) -> None:
         self.connection.execute(INCOMING)
         with self.connection.cursor().copy("COPY incoming FROM STDIN") as copy:
@@ -189,8 +247,14 @@ class LedgerLoading:
                     copy.write_row(_record_row(position, record))
         self.connection.execute("ANALYZE incoming")
 
-    def _place(self, file_id: int, uri: str) -> LoadCounts:
-        names = {"municipality": self.municipality, "file_id": file_id, "uri": uri}
+    def _place(self, file_id: int, file: SourceFile) -> LoadCounts:
+        names = {
+            "municipality": self.municipality,
+            "file_id": file_id,
+            "uri": file.uri,
+            "sha256": file.sha256,
+            "other_name": OTHER_NAME,
+        }
         added = self.connection.execute(ADD_CONTRIBUTIONS.format(suffix="''"), names).fetchall()
         # An id that another text or town already has keeps both: the newcomer's gets its hash and
         # town appended, which no two texts share.
@@ -206,20 +270,8 @@ class LedgerLoading:
             " WHERE NOT i.broken ORDER BY i.position",
             names,
         ).rowcount
-        quarantined = self.connection.execute(
-            "INSERT INTO quarantine (municipality, kind, file_id, uri, locator, reason, detail,"
-            " raw, received_on) SELECT %(municipality)s, 'record', %(file_id)s, %(uri)s, locator,"
-            " reason, detail, raw, (now() AT TIME ZONE 'Europe/Paris')::date"
-            " FROM incoming WHERE broken ORDER BY position",
-            names,
-        ).rowcount
-        # What was broken in an older version of this file is either mended or quarantined anew.
-        self.connection.execute(
-            "UPDATE quarantine SET resolved_at = now(), resolution = 'a newer version of the file'"
-            " WHERE municipality = %(municipality)s AND uri = %(uri)s AND kind = 'record'"
-            " AND file_id <> %(file_id)s AND resolved_at IS NULL",
-            names,
-        )
+        self.connection.execute(CLOSE_RECORDS_UNDER_OTHER_NAMES, names)
+        quarantined = self.connection.execute(KEEP_RECORDS, names).rowcount
         row = self.connection.execute(
             "UPDATE source_file SET (record_count, broken_count) ="
             " (SELECT count(*) FILTER (WHERE NOT broken), count(*) FILTER (WHERE broken)"
@@ -228,7 +280,7 @@ class LedgerLoading:
         ).fetchone()
         if row != (receipts, quarantined):
             raise ReconciliationError(
-                f"{uri}: {row} entries read, {receipts} received and {quarantined} quarantined"
+                f"{file.uri}: {row} entries read, {receipts} received and {quarantined} quarantined"
             )
         return LoadCounts(
             records=receipts,

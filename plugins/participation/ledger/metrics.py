@@ -1,6 +1,6 @@
 """One ``step_metric`` row per attempt of every step: the guide's WorkflowMetrics, in the ledger."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 from participation.ledger.analysis import Attempt
@@ -11,8 +11,17 @@ Status = Literal["success", "failed", "timeout", "skipped"]
 LOST = "lost: the attempt ended without a word (killed, or its machine went away)"
 
 
-def open_metric(connection: Connection, municipality: str, attempt: Attempt, step: str) -> None:
-    """Note that an attempt began, and close what its predecessors left open."""
+def open_metric(
+    connection: Connection,
+    municipality: str,
+    attempt: Attempt,
+    step: str,
+    received_on: date | None = None,
+) -> bool:
+    """Note that an attempt began, and close what its predecessors left open.
+
+    Returns whether the attempt just before this one was lost or ran out of time.
+    """
     with connection.transaction():
         connection.execute(
             "UPDATE step_metric SET status = 'failed', error_message = %s,"
@@ -31,7 +40,7 @@ def open_metric(connection: Connection, municipality: str, attempt: Attempt, ste
         )
         connection.execute(
             "INSERT INTO step_metric (municipality, step, dag_id, run_id, task_id, map_index,"
-            " try_number) VALUES (%s, %s, %s, %s, %s, %s, %s)"
+            " try_number, received_on) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (dag_id, run_id, task_id, map_index, try_number)"
             " DO UPDATE SET status = 'running', started_at = clock_timestamp(),"
             " ended_at = NULL, duration_ms = NULL, error_message = NULL",
@@ -43,8 +52,39 @@ def open_metric(connection: Connection, municipality: str, attempt: Attempt, ste
                 attempt.task_id,
                 attempt.map_index,
                 attempt.try_number,
+                received_on,
             ),
         )
+        row = connection.execute(
+            "SELECT status = 'timeout' OR error_message = %s FROM step_metric"
+            " WHERE dag_id = %s AND run_id = %s AND task_id = %s AND map_index = %s"
+            " AND try_number = %s",
+            (
+                LOST,
+                attempt.dag_id,
+                attempt.run_id,
+                attempt.task_id,
+                attempt.map_index,
+                attempt.try_number - 1,
+            ),
+        ).fetchone()
+    return bool(row and row[0])
+
+
+def note_day(connection: Connection, attempt: Attempt, received_on: date) -> None:
+    """Say which day an open attempt works on, so that it counts for that day even when it is lost."""
+    connection.execute(
+        "UPDATE step_metric SET received_on = %s WHERE dag_id = %s AND run_id = %s"
+        " AND task_id = %s AND map_index = %s AND try_number = %s",
+        (
+            received_on,
+            attempt.dag_id,
+            attempt.run_id,
+            attempt.task_id,
+            attempt.map_index,
+            attempt.try_number,
+        ),
+    )
 
 
 def close_metric(
@@ -100,3 +140,19 @@ def close_lost(
             keep.try_number if keep else None,
         ),
     ).rowcount
+
+
+def note_deadline_miss(
+    connection: Connection,
+    dag_id: str,
+    run_id: str,
+    alert: str,
+    deadline_at: datetime | str | None,
+    run_state: str,
+) -> None:
+    """Note that a run was late; the same alert of the same run once."""
+    connection.execute(
+        "INSERT INTO deadline_miss (dag_id, run_id, alert, deadline_at, run_state)"
+        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (dag_id, run_id, alert, deadline_at, run_state),
+    )

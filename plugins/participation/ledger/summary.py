@@ -5,6 +5,16 @@ from typing import Any
 from include.contributions.model import STATES
 from participation.ledger.connection import Connection
 
+RECEIPTS = "SELECT count(*) FROM load_file f JOIN receipt USING (file_id) WHERE f.load_id = %s"
+
+BROKEN = """
+SELECT count(DISTINCT q.quarantine_id) FROM load_file l JOIN source_file f USING (file_id)
+JOIN source_file s ON (s.municipality, s.sha256) = (f.municipality, f.sha256)
+JOIN quarantine q ON q.file_id = s.file_id AND q.resolved_at IS NULL
+WHERE l.load_id = %s
+"""
+"""The same bytes' records are open once, under whichever of their names came last."""
+
 
 def of_inbox(connection: Connection, root: str) -> dict[str, Any]:
     """Count what the newest load of a folder holds, rows that were already there included.
@@ -30,8 +40,8 @@ def of_inbox(connection: Connection, root: str) -> dict[str, Any]:
     for state, _, count in rows:
         states[state] += count
     distinct = sum(states.values())
-    receipts = _count(connection, "receipt", load_id)
-    broken = _count(connection, "quarantine", load_id)
+    receipts = _count(connection, RECEIPTS, load_id)
+    broken = _count(connection, BROKEN, load_id)
     states["quarantined"] += broken
     return {
         "load_id": load_id,
@@ -43,9 +53,6 @@ def of_inbox(connection: Connection, root: str) -> dict[str, Any]:
     }
 
 
-def _count(connection: Connection, table: str, load_id: int | None) -> int:
-    row = connection.execute(
-        f"SELECT count(*) FROM load_file f JOIN {table} USING (file_id) WHERE f.load_id = %s",
-        (load_id,),
-    ).fetchone()
+def _count(connection: Connection, query: str, load_id: int | None) -> int:
+    row = connection.execute(query, (load_id,)).fetchone()
     return int(row[0]) if row else 0

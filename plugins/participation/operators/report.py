@@ -1,6 +1,5 @@
 """Write the day's report and link it from the run."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from include.contributions.model import STATES
 from include.dockets import docket
 from participation.contribution_tasks import run_day, yesterday
 from participation.ledger import figures
+from participation.ledger.reports import save_report
 from participation.steps import visit
 
 REPORT_URL = "/participation/reports"
@@ -50,25 +50,20 @@ class PublishReportOperator(BaseOperator):
         """
         with visit("report") as here:
             day = run_day(self.day or None, None) or yesterday()
-            here.received_on, here.item = day, day.isoformat()
+            here.works_on(day)
+            here.item = day.isoformat()
             municipality = here.settings.municipality
             page = figures.checked_day_report(here.connection, municipality, day)
             numbers = report.figures_of(page)
             files = report.write(page, here.settings.reports)
-            here.connection.execute(
-                "INSERT INTO report (municipality, received_on, html_path, markdown_path, figures,"
-                " run_id) VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (municipality, received_on)"
-                " DO UPDATE SET html_path = excluded.html_path, markdown_path ="
-                " excluded.markdown_path, figures = excluded.figures, run_id = excluded.run_id,"
-                " written_at = now()",
-                (
-                    municipality,
-                    day,
-                    str(files.html),
-                    str(files.markdown),
-                    json.dumps(numbers, allow_nan=False),
-                    here.attempt.run_id,
-                ),
+            save_report(
+                here.connection,
+                municipality,
+                day,
+                html_path=str(files.html),
+                markdown_path=str(files.markdown),
+                figures=numbers,
+                run_id=here.attempt.run_id,
             )
             self.written_day = day.isoformat()
             return docket(

@@ -4,7 +4,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from include.contributions.analysis import SAVE_EVERY, SYSTEMATIC, Lease, WaitingItem, judge_chunk
+from include.contributions.analysis import (
+    SAVE_AFTER_S,
+    SAVE_EVERY,
+    SYSTEMATIC,
+    Lease,
+    WaitingItem,
+    judge_chunk,
+)
 from include.contributions.model import Contribution
 from include.contributions.processors import contribution_workflow
 from include.contributions.reviewer import embedded_reviewer
@@ -21,6 +28,7 @@ class MemoryStore:
     contributions: list[Contribution]
     results: dict[tuple[str, str], str] = field(default_factory=dict)
     set_aside: dict[str, str] = field(default_factory=dict)
+    begun: dict[str, int] = field(default_factory=dict)
     saves: int = 0
 
     def take_lease(self, chunk_id):
@@ -34,13 +42,21 @@ class MemoryStore:
             and c.contribution_id not in self.set_aside
         ]
         for start in range(0, len(waiting), limit):
-            yield [WaitingItem(c, c.input_hash, {}) for c in waiting[start : start + limit]]
+            yield [
+                WaitingItem(c, c.input_hash, {}, self.begun.get(c.contribution_id, 0))
+                for c in waiting[start : start + limit]
+            ]
+
+    def begin_alone(self, lease, step, item_id):
+        self.begun[item_id] = self.begun.get(item_id, 0) + 1
 
     def save(self, lease, step, answers, failures):
         self.saves += 1
         answers = list(answers)
         self.results |= {(answer.item_id, step): answer.output for answer in answers}
         self.set_aside |= {failure.item_id: failure.reason for failure in failures}
+        for each in [*answers, *failures]:
+            self.begun.pop(each.item_id, None)
         return len(answers)
 
 
@@ -146,3 +162,68 @@ def test_rules_that_changed_since_the_chunk_was_cut_store_nothing():
         judge_chunk(1, validating(Faulty({})), store, "embedded-newer")
 
     assert store.results == {}
+
+
+class SlowClock:
+    """Each judgement of a slow model takes two seconds."""
+
+    now = 0.0
+
+    def __call__(self):
+        self.now += 2.0
+        return self.now
+
+
+def test_a_slow_reviewer_loses_a_few_seconds_of_work_and_not_a_batch():
+    """What is judged is saved when some seconds went by, however few contributions that is."""
+    store = store_of(20)
+    gone = Faulty({"c-0012": Killed()})
+
+    with pytest.raises(Killed):
+        judge_chunk(1, validating(gone), store, RUBRIC, clock=SlowClock())
+
+    assert 12 - SAVE_AFTER_S / 2 - 1 <= len(store.results) <= 12
+
+
+def test_a_quick_reviewer_saves_whole_batches():
+    """Time alone makes no transactions: a batch that is done within the seconds is one."""
+    store = store_of(SAVE_EVERY)
+
+    judge_chunk(1, validating(Faulty({})), store, RUBRIC, clock=lambda: 0.0)
+
+    assert store.saves == 1
+
+
+class Killed(BaseException):
+    """The process ends here: no handler of the project sees it."""
+
+
+def test_a_text_that_kills_its_process_is_found_and_set_aside():
+    """It is named by the deaths it was judged alone at; the others get their results."""
+    store, reviewer = store_of(30), Faulty({"c-0017": Killed()})
+    with pytest.raises(Killed):
+        judge_chunk(1, validating(reviewer), store, RUBRIC)
+    assert store.results == {}
+
+    for deaths in (1, 2):
+        with pytest.raises(Killed):
+            judge_chunk(1, validating(reviewer), store, RUBRIC, after_death=True)
+        assert len(store.results) == 17
+        assert store.begun == {"c-0017": deaths}
+    # The next run of another day knows it too.
+    counts = judge_chunk(2, validating(reviewer), store, RUBRIC)
+
+    assert (counts.stored, counts.set_aside) == (12, 1)
+    assert store.set_aside == {"c-0017": "process_died"}
+    assert store.begun == {}
+
+
+def test_a_death_that_was_no_texts_fault_sets_nothing_aside():
+    """A machine that went away once costs a slower batch, nothing else."""
+    store = store_of(SAVE_EVERY + 3)
+
+    counts = judge_chunk(1, validating(Faulty({})), store, RUBRIC, after_death=True)
+
+    assert (counts.stored, counts.set_aside) == (SAVE_EVERY + 3, 0)
+    assert store.begun == {}
+    assert store.saves == SAVE_EVERY + 1

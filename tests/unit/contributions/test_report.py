@@ -303,7 +303,9 @@ def test_the_chart_is_to_scale_and_has_words():
     assert bars["Non classée"].other == pytest.approx(report.BAR_WIDTH / 2)
     assert len(bars) == 9
     assert "Culture et patrimoine : 40, " in html
-    assert '<th scope="row">Culture et patrimoine</th><td><b>40</b></td><td>30</td><td>10</td>' in html
+    assert (
+        '<th scope="row">Culture et patrimoine</th><td><b>40</b></td><td>30</td><td>10</td>' in html
+    )
 
 
 def test_figures_are_plain_json():

@@ -13,7 +13,7 @@ from include.processing.model import (
     Step,
     WorkflowMetrics,
 )
-from include.processing.workflow import RetryBudget, Workflow, log_metrics, run_step_over_items
+from include.processing.workflow import RetryBudget, Workflow, run_step_over_items
 
 STOP, CONTINUE, RETRY = ErrorStrategy.STOP, ErrorStrategy.CONTINUE, ErrorStrategy.RETRY
 
@@ -370,15 +370,6 @@ def test_a_failing_observer_changes_nothing(caplog):
     assert "no space left" in caplog.text
 
 
-def test_measurements_can_go_to_the_log(caplog):
-    """The ready-made observer writes one line with the fields beside it."""
-    caplog.set_level("INFO")
-
-    SUMS.execute(context_of(1), observer=log_metrics)
-
-    assert [record.metrics.step_name for record in caplog.records] == ["double", "plus_one"]
-
-
 def test_a_coroutine_function_is_a_processor():
     """An async step runs among plain ones."""
 
@@ -417,7 +408,9 @@ def test_a_hundred_at_once_are_a_hundred_right_results():
     """Concurrent executions share nothing; each result is checked, not the absence of errors."""
 
     async def all_at_once():
-        return await asyncio.gather(*(SUMS.execute_async(context_of(n)) for n in range(100)))
+        return await asyncio.gather(
+            *(asyncio.to_thread(SUMS.execute, context_of(n)) for n in range(100))
+        )
 
     contexts = asyncio.run(all_at_once())
 
