@@ -27,6 +27,7 @@ import make
 from airflow_client import AirflowClient
 from bench import meter, work
 from bench.scale import ROOT, running, scratch
+from include.contributions.analysis import SAVE_EVERY
 from participation.ledger import migrate
 from ports import reserve
 from postgres import EmbeddedPostgres
@@ -259,7 +260,7 @@ class Own(TwoProcesses):
     """This project's chunk path: claims, leases, stored results, states; no Airflow around it."""
 
     name = "this project, chunk path alone"
-    durable_per = "item and step (committed 250 at a time; a kill repeats at most 250)"
+    durable_per = f"item and step (committed {SAVE_EVERY} at a time; a kill repeats no more)"
     script = "own.py"
 
     @contextmanager
