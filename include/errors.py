@@ -36,6 +36,26 @@ class UnreadableAnswerError(TransientError):
     """A reviewer answered in a shape that cannot be read; the next answer may be sound."""
 
 
+class ProviderUnavailableError(TransientError):
+    """A connected provider did not answer, or not in time; nothing of the call was used.
+
+    Attributes:
+        retry_after_s: How long the provider asked to wait; None when it said nothing.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        """Show the message alone."""
+        return str(self.args[0])
+
+
+class ProviderRefusedError(PermanentError):
+    """A connected provider refuses: key, quota, model or request; a person must change it first."""
+
+
 class LedgerUnavailableError(TransientError):
     """The ledger's database did not answer or went away in the middle; nothing was half written."""
 

@@ -4,11 +4,11 @@ Each protocol names the few things one part of the domain needs; ``participation
 them with PostgreSQL, a reviewer with rules or a language model.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from include.contributions.model import (
     BrokenRecord,
@@ -104,3 +104,34 @@ class LoadingStore(Protocol):
 
     def end_load(self, load_id: int, waiting: Sequence[str]) -> None:
         """Close a load; ``waiting`` names the files that were not whole yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebAnswer:
+    """What a site answered, whole.
+
+    Attributes:
+        status: As in HTTP.
+        url: Who answered in the end, after redirects.
+        headers: By their names in lower case.
+        content: The body, decoded.
+    """
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class WebClient(Protocol):
+    """Asks a site; who may be asked, with which credentials and for how long is its own affair."""
+
+    def ask(
+        self, url: str, headers: Mapping[str, str] | None = None, body: Any = None
+    ) -> WebAnswer:
+        """Get an address, or post ``body`` to it as JSON; any status is an answer.
+
+        Raises:
+            TransientError: No whole answer came in time.
+            PermanentError: The address may not be asked, or the answer is too large.
+        """

@@ -66,7 +66,10 @@ def ledger_template(postgres_dsn: str) -> Iterator[str]:
 
     databases.drop_database(postgres_dsn, TEMPLATE)
     databases.create_database(postgres_dsn, TEMPLATE)
-    migrate(psycopg.conninfo.make_conninfo(postgres_dsn, dbname=TEMPLATE))
+    template_dsn = psycopg.conninfo.make_conninfo(postgres_dsn, dbname=TEMPLATE)
+    with psycopg.connect(template_dsn) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    migrate(template_dsn)
     yield TEMPLATE
     databases.drop_database(postgres_dsn, TEMPLATE)
 

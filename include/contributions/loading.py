@@ -32,13 +32,16 @@ from include.contributions.sources.dates import PARIS
 from include.contributions.sources.encodings import fingerprint
 from include.contributions.sources.registry import detect
 from include.errors import EmptySourceError, UnreadableSourceError
+from include.folders import (
+    QUIET_S,
+    SETTLING_S,
+    absolute_name,
+    is_temporary,
+    leads_inside,
+    shown_name,
+    signature,
+)
 from include.ports import LoadingStore, Source, SourceFile
-
-SETTLING_S = 600
-"""Slow uploads and copies finish within ten minutes; a file older than that stays as it is."""
-
-QUIET_S = 30
-"""Whoever writes a file does not pause longer in the middle of a word."""
 
 MAX_ENTRIES = 500_000
 """Per file: loaded well within the load's time limit, and many times what a town receives."""
@@ -49,8 +52,6 @@ MAX_BROKEN = 50_000
 _SELF_CLOSING_FORMS = ("json", "jsonl")
 """Brackets say where these are whole; the others may end in any word."""
 
-_TEMPORARY_ENDINGS = (".part", ".tmp", ".crdownload", ".partial", ".download", "~", ".swp")
-_TEMPORARY_BEGINNINGS = (".", "~$")
 _FORMS = "JSON, JSONL, CSV or a mail of the form"
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ def load_folder(
     """
     now = now or datetime.now(UTC)
     findings = _inspect(root, now)
-    load_id = store.begin_load(_name(root))
+    load_id = store.begin_load(absolute_name(root))
     known = store.known_files([readable.file.uri for readable in findings.readable])
     today = now.astimezone(PARIS).date()
     files = unchanged = records = broken = added = 0
@@ -146,7 +147,7 @@ def load_folder(
             store.link_file(load_id, file_id)
             unchanged += 1
             continue
-        name = _shown(readable.file.path, root)
+        name = shown_name(readable.file.path, root)
         try:
             counts = store.add_file(load_id, readable.file, _entries(readable, today))
         except _NotWholeError as reason:
@@ -179,7 +180,7 @@ def _inspect(root: Path, now: datetime) -> _Findings:
     findings = _Findings()
     seen: set[Path] = set()
     for path in _files(root, findings.notices):
-        name = _shown(path, root)
+        name = shown_name(path, root)
         try:
             real = path.resolve()
             if real not in seen:
@@ -193,7 +194,7 @@ def _inspect(root: Path, now: datetime) -> _Findings:
         kind = UnreadableSourceError if findings.notices else EmptySourceError
         why = f" ({' '.join(findings.notices[:3])})" if findings.notices else ""
         raise kind(
-            f"{_name(root)}: nothing to load{why}; put JSON, JSONL or CSV files or the form's "
+            f"{absolute_name(root)}: nothing to load{why}; put JSON, JSONL or CSV files or the form's "
             "mails there, or name another folder."
         )
     return findings
@@ -205,40 +206,29 @@ def _files(root: Path, notices: list[str]) -> Iterator[Path]:
         return
     if not root.is_dir():
         raise UnreadableSourceError(
-            f"{_name(root)}: no such file or folder; check the path (DATA=folder)."
+            f"{absolute_name(root)}: no such file or folder; check the path (DATA=folder)."
         )
 
     def unreadable(error: OSError) -> None:
-        folder = _shown(Path(error.filename), root)
+        folder = shown_name(Path(error.filename), root)
         notices.append(f"{folder}: the folder cannot be read ({_cause(error)}).")
 
     real_root = root.resolve()
     for folder, folders, names in os.walk(root, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if not _is_temporary(name))
+        folders[:] = sorted(name for name in folders if not is_temporary(name))
         notices.extend(
-            f"{_shown(path, root)}: a link to a folder, not followed; put its files here instead."
+            f"{shown_name(path, root)}: a link to a folder, not followed; put its files here instead."
             for path in map(Path(folder).joinpath, folders)
             if path.is_symlink()
         )
         for name in sorted(names):
             path = Path(folder, name)
-            if _is_temporary(name):
+            if is_temporary(name):
                 continue
-            if path.is_symlink() and not _leads_inside(path, real_root):
-                notices.append(f"{_shown(path, root)}: a link out of the folder, not followed.")
+            if path.is_symlink() and not leads_inside(path, real_root):
+                notices.append(f"{shown_name(path, root)}: a link out of the folder, not followed.")
                 continue
             yield path
-
-
-def _leads_inside(link: Path, real_root: Path) -> bool:
-    try:
-        return link.resolve().is_relative_to(real_root)
-    except (OSError, RuntimeError):
-        return False
-
-
-def _is_temporary(name: str) -> bool:
-    return name.startswith(_TEMPORARY_BEGINNINGS) or name.lower().endswith(_TEMPORARY_ENDINGS)
 
 
 def _inspect_file(path: Path, name: str, now: datetime, findings: _Findings) -> None:
@@ -247,26 +237,22 @@ def _inspect_file(path: Path, name: str, now: datetime, findings: _Findings) -> 
         findings.notices.append(f"{name}: not an ordinary file, left alone.")
         return
     read = fingerprint(path)
-    signature = _signature(before)
+    seen = signature(before)
     # Only the age's size counts: a clock set wrong must not keep a file waiting for years.
     age_s = abs(now.timestamp() - before.st_mtime)
-    if _signature(path.stat()) != signature or read.size_bytes != before.st_size:
+    if signature(path.stat()) != seen or read.size_bytes != before.st_size:
         findings.waiting.append(f"{name}: still being written; the next load looks again.")
     elif not read.size_bytes:
         kept = findings.waiting if age_s < SETTLING_S else findings.notices
         kept.append(f"{name}: empty; loaded once something is written to it.")
     elif source := detect(path, read.head):
         file = SourceFile(
-            path, _name(path), read.sha256, read.size_bytes, source.form, read.encoding
+            path, absolute_name(path), read.sha256, read.size_bytes, source.form, read.encoding
         )
         may_be_cut = not read.ends_a_line and source.form not in _SELF_CLOSING_FORMS
-        findings.readable.append(_Readable(file, source, signature, age_s, may_be_cut))
+        findings.readable.append(_Readable(file, source, seen, age_s, may_be_cut))
     else:
         findings.notices.append(f"{name}: of no known form, left alone (expected: {_FORMS}).")
-
-
-def _signature(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _let_settle(readables: Sequence[_Readable], pause: Callable[[float], None]) -> None:
@@ -290,7 +276,7 @@ def _entries(readable: _Readable, today: date) -> Iterator[Record | BrokenRecord
                     f"load after {settled:%Y-%m-%d %H:%M:%S} (Europe/Paris)."
                 )
             yield plausible_day(entry, today) if isinstance(entry, Record) else entry
-        changed = _signature(path.stat()) != readable.signature
+        changed = signature(path.stat()) != readable.signature
     except OSError as error:
         raise _UnreadableFileError(f"cannot be read ({_cause(error)}).") from error
     if changed:
@@ -320,16 +306,6 @@ def _is_cut_off(entry: Record | BrokenRecord) -> bool:
     if isinstance(entry, BrokenRecord):
         return entry.reason == TRUNCATED
     return INCOMPLETE in entry.metadata
-
-
-def _name(path: Path) -> str:
-    """Write a path as any store can hold it; bytes that are no text stay visible."""
-    return os.fsencode(os.path.normpath(path.absolute())).decode("utf-8", "backslashreplace")
-
-
-def _shown(path: Path, root: Path) -> str:
-    relative = path.relative_to(root) if path != root else Path(path.name)
-    return os.fsencode(relative).decode("utf-8", "backslashreplace")
 
 
 def _cause(error: OSError | RuntimeError) -> str:

@@ -1,8 +1,9 @@
 """The nouns of the document workflow.
 
-A ``FoundFile`` is what a source offers; a document is its bytes, whatever they are called: its id is
-their SHA-256. Pages are read one by one, chunks are spans of the document's text, and everything
-that cannot be used carries a reason code and a sentence that a clerk understands.
+``Received`` is what intake took from a source, ``LeftOut`` what it did not. A document is its bytes,
+whatever they are called: its id is their SHA-256. Pages are read one by one, chunks are spans of the
+document's text, and everything that cannot be used carries a reason code and a sentence that a clerk
+understands.
 """
 
 import hashlib
@@ -76,6 +77,83 @@ class SetAside:
 
     reason: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that a source holds and that is not taken in, this time or ever.
+
+    Attributes:
+        uri: How the ledger would name it.
+        standing: ``waits`` for a later look, ``elsewhere`` when another workflow takes it, else
+            ``set_aside`` until a person changes something.
+        why: The reason and its sentence.
+    """
+
+    uri: str
+    standing: Literal["waits", "elsewhere", "set_aside"]
+    why: SetAside
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Bytes that stand in the store, whole.
+
+    Attributes:
+        document_id: Their SHA-256.
+        size_bytes: How many.
+        stored_path: Relative to the store's folder.
+        is_new: False when the store already held them.
+    """
+
+    document_id: str
+    size_bytes: int
+    stored_path: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server said about an answer, so that the next question may be short.
+
+    Attributes:
+        document_id: The bytes that it gave then.
+        etag: Its ``ETag``, as written.
+        last_modified: Its ``Last-Modified``, as written.
+    """
+
+    document_id: str
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Bytes of a source that are kept, with where they came from.
+
+    Attributes:
+        uri: Where they were met: a path, or the address that a crawl or a list names.
+        source: ``folder``, ``crawl`` or ``url``.
+        kept: Where they stand now.
+        etag: As the server gave it, for the next time.
+        last_modified: Likewise.
+        metadata: What the source says about them; small, JSON-ready: ``name``, ``title`` ...
+    """
+
+    uri: str
+    source: str
+    kept: Kept
+    etag: str | None = None
+    last_modified: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """An address whose server says that it still has what is already kept."""
+
+    uri: str
+    document_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,20 @@ def fingerprint(path: Path) -> Fingerprint:
     return Fingerprint(digest.hexdigest(), size, encoding, text, ends_a_line)
 
 
+def encoding_of(content: bytes) -> str:
+    """Name the codec of a text that is in memory already, as :func:`fingerprint` does for a file.
+
+    >>> encoding_of("été".encode("cp1252")), encoding_of("été".encode())
+    ('cp1252', 'utf-8')
+    """
+    head = content[:SAMPLE_BYTES]
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return _encoding(head, _around(content, error), is_utf8=False)
+    return _encoding(head, b"", is_utf8=True)
+
+
 def open_text(path: Path, encoding: str) -> TextIO:
     r"""Open for reading with line ends as they are: only ``\n`` ends a line.
 

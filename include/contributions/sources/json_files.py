@@ -6,7 +6,7 @@ becomes one broken record.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from include.ports import SourceFile
 
 MAX_BYTES = 128 * 1024 * 1024
 """A JSON document is held in memory; JSON lines have no such limit."""
+
+Admission = Callable[[str, Any, str, str], Record | BrokenRecord]
+"""From source, value, locator and raw text of an entry to what goes into the ledger."""
 
 LIST_KEYS = ("contributions", "records", "entries", "items", "data", "results")
 
@@ -49,17 +52,32 @@ class JsonSource:
             detail = f"Le fichier dépasse {limit} Mo : le fournir en JSONL, une entrée par ligne."
             yield broken("line 1", "too_large", detail, "")
             return
-        with open_text(file.path, file.encoding) as stream:
-            text = stream.read().removeprefix("\ufeff")
-        yield from _Document(source_name(file.path), text).entries()
+        yield from json_entries(file, admitted_value)
+
+
+def json_entries(
+    file: SourceFile, admit: Admission, list_keys: Sequence[str] = LIST_KEYS
+) -> Iterator[Record | BrokenRecord]:
+    """Yield what ``admit`` makes of each entry of a document's list, in file order.
+
+    Args:
+        file: Read whole.
+        admit: Turns source, value, locator and raw text of an entry into a record.
+        list_keys: Under which the list may stand when the document is an object.
+    """
+    with open_text(file.path, file.encoding) as stream:
+        text = stream.read().removeprefix("\ufeff")
+    yield from _Document(source_name(file.path), text, admit, list_keys).entries()
 
 
 class _Document:
     """A document while it is read: where we are, and on which line."""
 
-    def __init__(self, source: str, text: str) -> None:
+    def __init__(self, source: str, text: str, admit: Admission, list_keys: Sequence[str]) -> None:
         self.source = source
         self.text = text
+        self.admit = admit
+        self.list_keys = list_keys
         self.position = 0
         self._counted = 0
         self._line = 1
@@ -92,7 +110,7 @@ class _Document:
         while self._next() != "}":
             key = self._value()
             self._take(":")
-            if key in LIST_KEYS and self._next() == "[":
+            if key in self.list_keys and self._next() == "[":
                 listed = True
                 yield from self._list(key)
             else:
@@ -102,7 +120,7 @@ class _Document:
         self._take("}")
         if not listed:
             raw = self.text[start : self.position]
-            yield admitted_value(self.source, values, f"line {line}", raw)
+            yield self.admit(self.source, values, f"line {line}", raw)
 
     def _list(self, name: str) -> Iterator[Record | BrokenRecord]:
         self._take("[")
@@ -125,7 +143,7 @@ class _Document:
         except BadEntryError as bad:
             self.position = end
             return broken(locator, bad.reason, bad.detail, raw)
-        return admitted_value(self.source, value, locator, raw)
+        return self.admit(self.source, value, locator, raw)
 
     def _value(self) -> Any:
         self._next()

@@ -9,6 +9,7 @@ CREATE TABLE document (
     size_bytes bigint NOT NULL,
     stored_path text NOT NULL,
     parser_version text,
+    text_hash text,
     title text,
     language text,
     dated_on date,
@@ -28,14 +29,17 @@ CREATE TABLE document (
     CHECK (page_count = pages_read + pages_set_aside)
 );
 COMMENT ON TABLE document IS 'One row per distinct bytes; the id is their SHA-256. page_count = pages_read + pages_set_aside, pages_ocr are among those read.';
+COMMENT ON COLUMN document.text_hash IS 'Of the pages'' texts: a page that OCR picked up later, or another parser, gives new chunks only where it gives other words.';
 COMMENT ON COLUMN document.duplicate_of IS 'Nearly the same text as this older document; marked, never deleted.';
 
 CREATE TABLE document_origin (
     origin_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     municipality text NOT NULL,
     uri text NOT NULL,
-    document_id text REFERENCES document,
+    document_id text NOT NULL CHECK (document_id ~ '^[0-9a-f]{64}$'),
     source text NOT NULL,
+    size_bytes bigint NOT NULL,
+    stored_path text NOT NULL,
     etag text,
     last_modified text,
     metadata jsonb NOT NULL DEFAULT '{}',
@@ -46,7 +50,7 @@ CREATE TABLE document_origin (
 CREATE UNIQUE INDEX document_origin_current ON document_origin (municipality, uri)
     WHERE superseded_at IS NULL;
 CREATE INDEX document_origin_document ON document_origin (document_id);
-COMMENT ON TABLE document_origin IS 'Where bytes were met. A changed file is a new row and the old one is superseded, never removed.';
+COMMENT ON TABLE document_origin IS 'Where bytes were met. A changed file is a new row and the old one is superseded, never removed. Bytes that could not be used have no row in document.';
 
 CREATE TABLE document_set_aside (
     set_aside_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -56,11 +60,13 @@ CREATE TABLE document_set_aside (
     step text NOT NULL,
     reason text NOT NULL,
     detail text NOT NULL,
+    version text NOT NULL DEFAULT '',
     run_id text,
     created_at timestamptz NOT NULL DEFAULT now(),
     resolved_at timestamptz,
     resolution text
 );
+COMMENT ON COLUMN document_set_aside.version IS 'Of the code that gave up: another version tries again.';
 CREATE UNIQUE INDEX document_set_aside_open ON document_set_aside (municipality, uri, step)
     WHERE resolved_at IS NULL;
 
@@ -77,6 +83,8 @@ CREATE TABLE page (
     CHECK ((method = 'set_aside') = (reason IS NOT NULL))
 );
 
+CREATE INDEX page_needs_ocr ON page (document_id) WHERE reason = 'needs_ocr';
+
 CREATE TABLE chunking (
     chunking_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     chunk_size integer NOT NULL,
@@ -91,7 +99,7 @@ COMMENT ON TABLE chunking IS 'One way to cut: sizes and overlaps in characters, 
 CREATE TABLE chunk (
     chunk_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     document_id text NOT NULL REFERENCES document,
-    parser_version text NOT NULL,
+    text_hash text NOT NULL,
     chunking_id bigint NOT NULL REFERENCES chunking,
     is_parent boolean NOT NULL,
     position integer NOT NULL,
@@ -102,12 +110,22 @@ CREATE TABLE chunk (
     end_character integer NOT NULL,
     first_page integer NOT NULL,
     last_page integer NOT NULL,
-    UNIQUE (document_id, parser_version, chunking_id, is_parent, position),
+    UNIQUE (document_id, text_hash, chunking_id, is_parent, position),
     CHECK (is_parent = (parent_id IS NULL)),
     CHECK (start_character < end_character AND first_page <= last_page)
 );
 CREATE INDEX chunk_parent ON chunk (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX chunk_content ON chunk (content_hash) WHERE NOT is_parent;
+
+CREATE TABLE document_chunking (
+    document_id text NOT NULL REFERENCES document,
+    text_hash text NOT NULL,
+    chunking_id bigint NOT NULL REFERENCES chunking,
+    chunk_count integer NOT NULL,
+    chunked_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (document_id, text_hash, chunking_id)
+);
+COMMENT ON TABLE document_chunking IS 'A text that was cut, with the number of its children; 0 where no page could be read.';
 
 CREATE TABLE embedding_engine (
     engine text PRIMARY KEY,
@@ -120,48 +138,92 @@ COMMENT ON COLUMN embedding_engine.engine IS 'Name and version, such as bm25-fr-
 CREATE TABLE embedding (
     content_hash text NOT NULL,
     engine text NOT NULL REFERENCES embedding_engine,
-    sparse sparsevec(262144),
+    sparse sparsevec(262144) STORAGE main,
+    terms integer[],
+    heaviest real,
     dense vector,
     term_count integer,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (engine, content_hash),
-    CHECK ((sparse IS NULL) <> (dense IS NULL))
+    CHECK ((sparse IS NULL) <> (dense IS NULL)),
+    CHECK ((sparse IS NULL) = (terms IS NULL) AND (sparse IS NULL) = (heaviest IS NULL))
 );
 COMMENT ON TABLE embedding IS 'One vector per engine and text: the same words are never computed twice, whichever document holds them.';
+COMMENT ON COLUMN embedding.terms IS 'Indices of the non-zero entries, from 0; heaviest is the largest of their values.';
+
+CREATE TABLE document_embedding (
+    document_id text NOT NULL,
+    text_hash text NOT NULL,
+    chunking_id bigint NOT NULL,
+    engine text NOT NULL REFERENCES embedding_engine,
+    embedding_count integer NOT NULL,
+    embedded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (document_id, text_hash, chunking_id, engine),
+    FOREIGN KEY (document_id, text_hash, chunking_id) REFERENCES document_chunking
+);
+COMMENT ON TABLE document_embedding IS 'A text whose children all have a vector: ready for the index.';
 
 CREATE TABLE index_version (
     index_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    base_id bigint NOT NULL REFERENCES index_version,
     municipality text NOT NULL,
     engine text NOT NULL REFERENCES embedding_engine,
     chunking_id bigint NOT NULL REFERENCES chunking,
-    state text NOT NULL DEFAULT 'building' CHECK (state IN ('building', 'live', 'retired', 'failed')),
+    state text NOT NULL DEFAULT 'building'
+        CHECK (state IN ('building', 'live', 'retired', 'failed', 'dropped')),
     document_count integer,
     chunk_count integer,
-    average_length real,
+    heaviest real,
     run_id text,
     created_at timestamptz NOT NULL DEFAULT now(),
     live_at timestamptz,
     retired_at timestamptz
 );
 CREATE UNIQUE INDEX index_version_live ON index_version (municipality, engine) WHERE state = 'live';
-COMMENT ON TABLE index_version IS 'Search reads the live version only; the switch is one UPDATE in one transaction.';
+CREATE UNIQUE INDEX index_version_building ON index_version (municipality, engine)
+    WHERE state = 'building';
+COMMENT ON TABLE index_version IS 'Search reads the live version only; the switch is one transaction. Versions of one town and engine share their entries: base_id is the first of them.';
+
+CREATE TABLE index_document (
+    index_id bigint NOT NULL REFERENCES index_version,
+    document_id text NOT NULL,
+    text_hash text NOT NULL,
+    chunking_id bigint NOT NULL,
+    chunk_count integer NOT NULL,
+    is_new boolean NOT NULL,
+    is_filled boolean NOT NULL,
+    PRIMARY KEY (index_id, document_id)
+);
+COMMENT ON TABLE index_document IS 'What a version is to hold, settled when its build begins; is_new says that the version before does not hold it.';
 
 CREATE TABLE index_entry (
-    index_id bigint NOT NULL REFERENCES index_version ON DELETE CASCADE,
+    base_id bigint NOT NULL REFERENCES index_version,
+    added_in bigint NOT NULL REFERENCES index_version,
+    removed_in bigint REFERENCES index_version,
     chunk_id bigint NOT NULL REFERENCES chunk,
     document_id text NOT NULL,
-    sparse sparsevec(262144),
+    sparse sparsevec(262144) STORAGE main,
+    terms integer[] STORAGE external,
     dense vector,
-    PRIMARY KEY (index_id, chunk_id)
-);
+    PRIMARY KEY (base_id, chunk_id, added_in),
+    CHECK (removed_in > added_in),
+    CHECK ((sparse IS NULL) <> (dense IS NULL)),
+    CHECK ((sparse IS NULL) = (terms IS NULL))
+) WITH (toast_tuple_target = 128);
+COMMENT ON TABLE index_entry IS 'In every version v with added_in <= v and not removed_in <= v. One changed document costs its own chunks, not a copy of the town''s.';
+COMMENT ON COLUMN index_entry.terms IS 'Stored out of line: only the index below reads it, so that a scan of the vectors stays short.';
+CREATE INDEX index_entry_terms ON index_entry USING gin (terms);
+CREATE INDEX index_entry_added ON index_entry (base_id, added_in, removed_in, document_id);
+CREATE INDEX index_entry_removed ON index_entry (base_id, removed_in) WHERE removed_in IS NOT NULL;
 
 CREATE TABLE index_term (
-    index_id bigint NOT NULL REFERENCES index_version ON DELETE CASCADE,
+    base_id bigint NOT NULL REFERENCES index_version,
     term integer NOT NULL,
+    index_id bigint NOT NULL REFERENCES index_version,
     chunk_count integer NOT NULL,
-    PRIMARY KEY (index_id, term)
+    PRIMARY KEY (base_id, term, index_id)
 );
-COMMENT ON TABLE index_term IS 'In how many chunks of the version a hashed term stands: the query side of BM25.';
+COMMENT ON TABLE index_term IS 'By how much a version changed the number of chunks in which a hashed term stands; the sum up to a version is the query side of BM25.';
 
 CREATE TABLE theme (
     document_id text NOT NULL REFERENCES document,

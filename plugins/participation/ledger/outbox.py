@@ -1,11 +1,19 @@
 """Events waiting to be announced as asset events; written with the data, so never lost and never early."""
 
+import json
 from dataclasses import dataclass
 
 from participation.ledger.connection import Connection
 
 RECEIVED = "contributions_received"
 """Topic of the rows that the ledger writes by itself when contributions arrive."""
+
+DOCUMENT_PARSED = "document_parsed"
+DOCUMENT_CHUNKED = "document_chunked"
+CHUNKS_EMBEDDED = "chunks_embedded"
+INDEX_LIVE = "index_live"
+DATASET_CREATED = "dataset_created"
+"""Topics of the document workflow, in the order of its steps; a watcher announces their rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +48,11 @@ def mark_announced(connection: Connection, outbox_ids: tuple[int, ...] | list[in
         "UPDATE outbox SET announced_at = now() WHERE outbox_id = ANY(%s) AND announced_at IS NULL",
         (list(outbox_ids),),
     ).rowcount
+
+
+def announce(connection: Connection, topic: str, payload: dict[str, object]) -> None:
+    """Write an event for the watcher of its topic; call it in the transaction of the data."""
+    connection.execute(
+        "INSERT INTO outbox (topic, payload) VALUES (%s, %s)",
+        (topic, json.dumps(payload, allow_nan=False)),
+    )

@@ -1,0 +1,121 @@
+"""Find documents that say nearly the same; they are marked, never deleted.
+
+Equal folded texts are found by their hash. For the others MinHash names candidates, and the exact
+Jaccard similarity of their runs of words decides, so that a chance of the sketch marks nobody. Only
+sketches stay in memory, about a kilobyte a document; the text of a candidate is asked for again.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from include.documents.words import words
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
+
+SHINGLE_WORDS = 5
+"""Long enough that two acts of one form do not share most of their runs."""
+
+THRESHOLD = 0.8
+"""Share of common runs from which two documents are one in two versions."""
+
+PERMUTATIONS = 128
+CANDIDATE_MARGIN = 0.15
+"""The sketch errs by some 0.05: candidates are asked for well below the threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """A document, the earlier one it repeats, and the share of runs of words they have in common."""
+
+    document_id: str
+    duplicate_of: str
+    similarity: float
+
+
+def text_hash(text: str) -> str:
+    """SHA-256 of the words alone: layout, case, accents and punctuation do not count."""
+    return hashlib.sha256(" ".join(words(text)).encode()).hexdigest()
+
+
+def similarity(left: str, right: str) -> float:
+    """Exact Jaccard similarity of the runs of words, 0 to 1; texts without words are like nothing.
+
+    >>> similarity("Un banc, une fontaine.", "UN BANC UNE FONTAINE"), similarity("", "")
+    (1.0, 0.0)
+    """
+    one, other = _shingles(left), _shingles(right)
+    together = len(one | other)
+    return len(one & other) / together if together else 0.0
+
+
+def find(
+    documents: Iterable[tuple[str, str]],
+    text_of: Callable[[str], str],
+    threshold: float = THRESHOLD,
+) -> Iterator[NearDuplicate]:
+    """Yield each document that repeats an earlier one, lazily, in the order given.
+
+    Args:
+        documents: Ids and texts, oldest first; read once. Without words, a document is no duplicate.
+        text_of: Gives the text of an id already read, to confirm a candidate.
+        threshold: Similarity from which a document counts as repeated.
+    """
+    from datasketch import MinHashLSH  # noqa: PLC0415 - brings scipy, slow to import
+
+    sketches = MinHashLSH(threshold=max(0.1, threshold - CANDIDATE_MARGIN), num_perm=PERMUTATIONS)
+    order: dict[str, int] = {}
+    by_hash: dict[str, str] = {}
+    for document_id, text in documents:
+        shingles = _shingles(text)
+        if not shingles or document_id in order:
+            continue
+        digest = text_hash(text)
+        sketch = _sketch(shingles)
+        if digest in by_hash:
+            yield NearDuplicate(document_id, by_hash[digest], 1.0)
+        else:
+            by_hash[digest] = document_id
+            candidates = sorted(sketches.query(sketch), key=order.__getitem__)
+            if best := _best(document_id, shingles, candidates, text_of, threshold):
+                yield best
+            sketches.insert(document_id, sketch)
+        order[document_id] = len(order)
+
+
+def _best(
+    document_id: str,
+    shingles: frozenset[int],
+    candidates: Iterable[str],
+    text_of: Callable[[str], str],
+    threshold: float,
+) -> NearDuplicate | None:
+    best: NearDuplicate | None = None
+    for candidate in candidates:
+        other = _shingles(text_of(candidate))
+        shared = len(shingles & other) / len(shingles | other)
+        if shared >= threshold and (best is None or shared > best.similarity):
+            best = NearDuplicate(document_id, candidate, shared)
+    return best
+
+
+def _shingles(text: str) -> frozenset[int]:
+    """Hash each run of words; a text shorter than a run is one run."""
+    found = words(text)
+    if not found:
+        return frozenset()
+    last = max(1, len(found) - SHINGLE_WORDS + 1)
+    return frozenset(
+        crc32(" ".join(found[start : start + SHINGLE_WORDS]).encode()) for start in range(last)
+    )
+
+
+def _sketch(shingles: frozenset[int]) -> "MinHash":
+    from datasketch import MinHash  # noqa: PLC0415 - brings scipy, slow to import
+
+    sketch = MinHash(num_perm=PERMUTATIONS, hashfunc=int)
+    sketch.update_batch(shingles)
+    return sketch

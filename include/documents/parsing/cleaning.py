@@ -1,0 +1,35 @@
+"""Text as it may be stored: NFC, without NUL, control characters or lone surrogates."""
+
+import re
+import unicodedata
+
+_LINE_END_HYPHEN = re.compile("[\x02\ufffe\u00ad]\r?\n?")
+"""What PDFium writes for a hyphen that only the line end needed; the word goes on after it."""
+_BROKEN_WORD = re.compile(r"(?<=[^\W\d_])-\n(?=[a-zà-ÿœ])")
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x85\u2028\u2029]")
+_FORBIDDEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\uffff]")
+_TRAILING = re.compile("(?<![ \t\u00a0])[ \t\u00a0]+\n")
+"""The look behind keeps a megabyte of blanks from being tried at each of them."""
+_EMPTY_LINES = re.compile("\n{3,}")
+
+
+def clean(text: str) -> str:
+    r"""Make a text storable; words cut by a soft hyphen are whole again, empty lines at most one.
+
+    >>> clean("commu\x02\r\nne d'Audierne\x00  \r\n\r\n\r\nfin")
+    "commune d'Audierne\n\nfin"
+    """
+    text = _LINE_END_HYPHEN.sub("", text)
+    text = _LINE_ENDS.sub("\n", text)
+    text = _FORBIDDEN.sub("", text).replace("\x0c", "\n")
+    text = _EMPTY_LINES.sub("\n\n", _TRAILING.sub("\n", text))
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def join_broken_words(text: str) -> str:
+    r"""Join words that a visible hyphen cuts at a line end, as OCR reads them.
+
+    >>> join_broken_words("le stationne-\nment est interdit")
+    'le stationnement est interdit'
+    """
+    return _BROKEN_WORD.sub("", text)

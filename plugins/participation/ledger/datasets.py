@@ -1,0 +1,133 @@
+"""What documents talk about, and immutable versions of what was made of them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from include.documents.model import Theme
+from participation.ledger.connection import Connection
+from participation.ledger.outbox import DATASET_CREATED, announce
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One line of a dataset; all examples of a document stand in one split."""
+
+    split: Literal["train", "validation", "test"]
+    content: Mapping[str, Any]
+    document_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A version of a dataset; ``is_new`` is False when the same content was there already."""
+
+    dataset_id: int
+    version: int
+    example_count: int
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class LedgerDatasets:
+    """The themes and datasets of one municipality's ledger."""
+
+    connection: Connection
+    municipality: str
+
+    def save_themes(self, document_id: str, engine: str, themes: Sequence[Theme]) -> None:
+        """Replace the themes that an engine found in a document."""
+        with self.connection.transaction():
+            # Two attempts take turns on the document.
+            self.connection.execute(
+                "SELECT FROM document WHERE document_id = %s FOR UPDATE", (document_id,)
+            )
+            self.connection.execute(
+                "DELETE FROM theme WHERE document_id = %s AND engine = %s", (document_id, engine)
+            )
+            self.connection.cursor().executemany(
+                "INSERT INTO theme (document_id, engine, label, weight) VALUES (%s, %s, %s, %s)",
+                [(document_id, engine, theme.label, theme.weight) for theme in themes],
+            )
+
+    def themes(self, document_id: str, engine: str) -> list[Theme]:
+        """List a document's themes, the weightiest first."""
+        rows = self.connection.execute(
+            "SELECT label, weight FROM theme WHERE document_id = %s AND engine = %s"
+            " ORDER BY weight DESC, label",
+            (document_id, engine),
+        ).fetchall()
+        return [Theme(*row) for row in rows]
+
+    def known(self, name: str, content_hash: str) -> Dataset | None:
+        """Return the version that has this content already."""
+        row = self.connection.execute(
+            "SELECT dataset_id, version, example_count FROM dataset"
+            " WHERE (municipality, name, content_hash) = (%s, %s, %s)",
+            (self.municipality, name, content_hash),
+        ).fetchone()
+        return Dataset(row[0], row[1], row[2], is_new=False) if row else None
+
+    def add(
+        self,
+        name: str,
+        content_hash: str,
+        examples: Sequence[Example],
+        *,
+        provenance: Mapping[str, Any],
+        files: Mapping[str, Any] | None = None,
+    ) -> Dataset:
+        """Store the next version of a dataset and its event; the same content is never stored twice.
+
+        Args:
+            name: Of the dataset.
+            content_hash: Of what the examples say, whatever computed it.
+            examples: In their order.
+            provenance: From which documents, index, engines and code.
+            files: Where its files stand, written before this call.
+        """
+        with self.connection.transaction():
+            self.connection.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
+                (f"dataset {self.municipality} {name}",),
+            )
+            if known := self.known(name, content_hash):
+                return known
+            row = self.connection.execute(
+                "INSERT INTO dataset (municipality, name, version, content_hash, example_count,"
+                " files, provenance) SELECT %(municipality)s, %(name)s, coalesce(max(version), 0) + 1,"
+                " %(hash)s, %(count)s, %(files)s, %(provenance)s FROM dataset"
+                " WHERE municipality = %(municipality)s AND name = %(name)s"
+                " RETURNING dataset_id, version",
+                {
+                    "municipality": self.municipality,
+                    "name": name,
+                    "hash": content_hash,
+                    "count": len(examples),
+                    "files": json.dumps(dict(files or {}), allow_nan=False),
+                    "provenance": json.dumps(dict(provenance), allow_nan=False),
+                },
+            ).fetchone()
+            assert row is not None  # noqa: S101 - an aggregate always gives one row
+            self._copy(int(row[0]), examples)
+            announce(
+                self.connection,
+                DATASET_CREATED,
+                {
+                    "municipality": self.municipality,
+                    "dataset_id": row[0],
+                    "name": name,
+                    "version": row[1],
+                    "example_count": len(examples),
+                },
+            )
+            return Dataset(row[0], row[1], len(examples), is_new=True)
+
+    def _copy(self, dataset_id: int, examples: Sequence[Example]) -> None:
+        with self.connection.cursor().copy(
+            "COPY dataset_example (dataset_id, position, split, document_id, content) FROM STDIN"
+        ) as copy:
+            for position, example in enumerate(examples):
+                content = json.dumps(dict(example.content), allow_nan=False, ensure_ascii=False)
+                copy.write_row((dataset_id, position, example.split, example.document_id, content))

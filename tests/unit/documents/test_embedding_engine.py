@@ -1,0 +1,376 @@
+"""Embedding engines keep the port's promises, and a provider's faults become sorted errors."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from include.documents.embedding import bm25, openai_compatible
+from include.documents.embedding.engine import Bm25Engine, CollectionCounts
+from include.documents.embedding.openai_compatible import (
+    OpenAICompatibleEngine,
+    connected_engine,
+    retry_after_s,
+)
+from include.errors import (
+    ConfigurationError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+    UnreadableAnswerError,
+)
+
+KEY = "sk-a-very-secret-key"
+DIMENSIONS = 4
+
+
+def _vector(text: str) -> list[float]:
+    """A vector that tells its text, so that a mixed-up order is seen."""
+    return [float(len(text)), float(ord(text[0])), 0.5, -1.0]
+
+
+def _entries(texts: list[str]) -> list[dict]:
+    return [{"index": at, "embedding": _vector(text)} for at, text in enumerate(texts)]
+
+
+class Provider:
+    """Speaks the protocol on loopback; each answer in ``faults`` replaces a sound one, once."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict] = []
+        self.authorizations: list[str | None] = []
+        self.paths: list[str] = []
+        self.arrived_at: list[float] = []
+        self.faults: list[Callable[[BaseHTTPRequestHandler, list[str]], None]] = []
+        self.leave = threading.Event()
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                provider.requests.append(body)
+                provider.authorizations.append(self.headers.get("Authorization"))
+                provider.paths.append(self.path)
+                provider.arrived_at.append(time.monotonic())
+                fault = provider.faults.pop(0) if provider.faults else None
+                (fault or _sound)(self, body["input"])
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing in a test's output."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/v1"
+
+    def close(self) -> None:
+        self.leave.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def _send(handler, body, status=200, **headers):
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.send_header("Content-Length", str(len(raw)))
+    handler.end_headers()
+    handler.wfile.write(raw)
+
+
+def _sound(handler, texts):
+    _send(handler, {"data": _entries(texts)})
+
+
+def _status(status, body=b"{}", **headers):
+    return lambda handler, _texts: _send(handler, body, status, **headers)
+
+
+def _data(change):
+    """Answer with sound entries after a change."""
+    return lambda handler, texts: _send(handler, {"data": change(_entries(texts))})
+
+
+@pytest.fixture
+def provider(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(openai_compatible, "FIRST_WAIT_S", 0.01)
+    stub = Provider()
+    yield stub
+    stub.close()
+
+
+def _engine(stub, **options):
+    given = {"deadline_s": 8.0, "api_key": KEY} | options
+    return OpenAICompatibleEngine(stub.url, "model-1", DIMENSIONS, **given)
+
+
+def test_one_vector_per_text_in_the_order_given(provider):
+    """Batches by number, each asked once, joined in order."""
+    texts = [letter * (position + 1) for position, letter in enumerate("abcdefg")]
+
+    vectors = _engine(provider, batch_size=3).embed_documents(texts)
+
+    assert vectors == [tuple(_vector(text)) for text in texts]
+    assert [len(request["input"]) for request in provider.requests] == [3, 3, 1]
+    assert provider.requests[0]["model"] == "model-1"
+    assert set(provider.paths) == {"/v1/embeddings"}
+    assert set(provider.authorizations) == {f"Bearer {KEY}"}
+
+
+def test_long_texts_make_smaller_batches(provider):
+    """A request stays below what providers take, whatever the number of texts."""
+    _engine(provider).embed_documents(["x" * 60_000, "y" * 60_000])
+
+    assert [len(request["input"]) for request in provider.requests] == [1, 1]
+
+
+def test_no_text_asks_nothing(provider):
+    """An empty batch costs no request."""
+    assert _engine(provider).embed_documents([]) == []
+    assert provider.requests == []
+
+
+def test_a_shuffled_answer_is_put_in_order(provider):
+    """The index counts, not the place in the answer."""
+    provider.faults = [_data(lambda entries: entries[::-1])]
+
+    assert _engine(provider).embed_documents(["aa", "b"]) == [
+        tuple(_vector("aa")),
+        tuple(_vector("b")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(_status(500), id="server_error"),
+        pytest.param(_status(503, b"<html>busy"), id="unavailable"),
+        pytest.param(_status(200, b'{"data": [{"index": 0, "embe'), id="truncated_json"),
+        pytest.param(_data(lambda e: [e[0] | {"embedding": [1, 2, 3, float("nan")]}]), id="nan"),
+        pytest.param(_data(lambda e: [e[0] | {"embedding": [1, 2, 3, 1e300]}]), id="too_large"),
+        pytest.param(_status(200, b'{"data":[{"index":0,"embedding":[1,2,3,1e999]}]}'), id="inf"),
+        pytest.param(_data(lambda e: [e[0] | {"embedding": [1, 2, 3, True]}]), id="no_number"),
+        pytest.param(_data(lambda e: [e[0] | {"embedding": [0, 0, 0, 0]}]), id="zeros"),
+        pytest.param(_data(lambda e: [{"embedding": e[0]["embedding"]}]), id="missing_index"),
+        pytest.param(_data(lambda e: [e[0] | {"index": 7}]), id="wrong_index"),
+        pytest.param(_data(lambda e: []), id="too_few"),
+        pytest.param(_data(lambda e: [*e, *e]), id="too_many"),
+        pytest.param(_status(200, b"[" * 100_000), id="nested_without_end"),
+        pytest.param(_status(200, b"null"), id="null"),
+        pytest.param(_status(200, b"{}", Content_Encoding="gzip"), id="packed"),
+    ],
+)
+def test_a_passing_fault_is_tried_again(provider, fault):
+    """One bad answer of any sort costs a second request and nothing else."""
+    provider.faults = [fault]
+
+    assert _engine(provider).embed_documents(["aa"]) == [tuple(_vector("aa"))]
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        pytest.param(_status(500), ProviderUnavailableError, id="server_error"),
+        pytest.param(_status(200, b'{"data": [{"in'), UnreadableAnswerError, id="truncated"),
+    ],
+)
+def test_a_lasting_fault_is_a_transient_error(provider, fault, error):
+    """After three attempts the task hears that a later one may succeed."""
+    provider.faults = [fault] * 5
+
+    with pytest.raises(error):
+        _engine(provider).embed_documents(["aa"])
+    assert len(provider.requests) == 3
+
+
+def test_retry_after_is_honoured(provider):
+    """A provider that says when to come back is asked again then, not before."""
+    provider.faults = [_status(429, Retry_After="1")]
+
+    _engine(provider).embed_documents(["aa"])
+
+    first, second = provider.arrived_at
+    assert 1.0 <= second - first < 3.0
+
+
+def test_a_wait_beyond_the_deadline_is_handed_to_the_task(provider):
+    """Nobody sleeps for a minute inside a call; the error carries the minute."""
+    provider.faults = [_status(429, Retry_After="60")]
+
+    began = time.monotonic()
+    with pytest.raises(ProviderUnavailableError) as caught:
+        _engine(provider).embed_documents(["aa"])
+
+    assert caught.value.retry_after_s == 60
+    assert time.monotonic() - began < 2
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(_status(400), id="bad_request"),
+        pytest.param(_status(401, KEY.encode()), id="key_refused_and_repeated"),
+        pytest.param(_status(403, b"x" * 290 + KEY.encode()), id="key_where_the_message_is_cut"),
+        pytest.param(_status(402), id="unpaid"),
+        pytest.param(_status(429, b'{"error": {"code": "insufficient_quota"}}'), id="quota"),
+        pytest.param(_status(307, Location="http://127.0.0.1:1/"), id="redirected"),
+    ],
+)
+def test_a_refusal_stops_at_once(provider, fault):
+    """What cannot pass with time is asked once, and the message does not show the key."""
+    provider.faults = [fault] * 3
+
+    with pytest.raises(ProviderRefusedError) as caught:
+        _engine(provider).embed_documents(["aa"])
+
+    assert len(provider.requests) == 1
+    assert KEY[:6] not in str(caught.value)
+    assert "HTTP" in str(caught.value)
+
+
+def test_another_dimension_is_a_matter_of_configuration(provider):
+    """A model that gives other vectors never fills an index of this engine."""
+    provider.faults = [_data(lambda e: [e[0] | {"embedding": [1.0, 2.0]}])]
+
+    with pytest.raises(ConfigurationError, match="2 dimensions"):
+        _engine(provider).embed_documents(["aa"])
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_a_slow_drip_ends_at_the_deadline(provider, part):
+    """A byte now and then never lets a timeout between bytes strike; the deadline still holds."""
+
+    def drip(handler, _texts):
+        if part == "body":
+            handler.send_response(200)
+            handler.send_header("Content-Length", "100000")
+            handler.end_headers()
+        else:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        try:
+            while not provider.leave.wait(0.1):
+                handler.wfile.write(b" ")
+        except OSError:
+            pass
+
+    provider.faults = [drip] * 3
+
+    began = time.monotonic()
+    with pytest.raises(ProviderUnavailableError, match="deadline"):
+        _engine(provider, deadline_s=1.0).embed_documents(["aa"])
+
+    assert 0.9 < time.monotonic() - began < 2.5
+
+
+def test_an_answer_without_end_is_not_read(provider):
+    """The body is read up to what the question can be worth, never 200 MB."""
+    sent = Counter()
+
+    def pour(handler, _texts):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(200 * 1024 * 1024))
+        handler.end_headers()
+        try:
+            for _ in range(200):
+                sent["bytes"] += handler.wfile.write(b" " * 1024 * 1024)
+        except OSError:
+            pass
+
+    provider.faults = [pour]
+
+    assert _engine(provider).embed_documents(["aa"]) == [tuple(_vector("aa"))]
+    assert sent["bytes"] < 20 * 1024 * 1024
+
+
+def test_a_closed_door_is_unavailable(provider):
+    """No server at the address: transient, with the address in the message."""
+    url = provider.url.replace(str(provider.server.server_port), "9")
+
+    with pytest.raises(ProviderUnavailableError, match=r"127\.0\.0\.1"):
+        OpenAICompatibleEngine(url, "m", DIMENSIONS, deadline_s=3).embed_query("aa")
+
+
+def test_a_netrc_file_sends_no_password(provider, tmp_path, monkeypatch):
+    """Without a key nothing is sent, whatever the machine's files hold for that host."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    _engine(provider, api_key="").embed_query("aa")
+
+    assert provider.authorizations == [None]
+
+
+def test_blank_text_is_refused_before_it_is_sent(provider):
+    """Providers refuse a blank text, and with it the whole batch."""
+    with pytest.raises(ConfigurationError, match="blank"):
+        _engine(provider).embed_documents(["aa", " \n"])
+    assert provider.requests == []
+
+
+def test_the_name_tells_vectors_apart_and_the_key_is_not_shown(provider):
+    """Provider, model and dimensions name the engine; a log line never holds the key."""
+    engine = _engine(provider, provider="albert")
+
+    assert engine.name == "albert/model-1/4"
+    assert KEY not in repr(engine)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"base_url": "ftp://x", "model": "m", "dimensions": 3}, id="scheme"),
+        pytest.param({"base_url": "http://x", "model": "m", "dimensions": 0}, id="dimensions"),
+        pytest.param({"base_url": "http://x", "model": "m", "dimensions": "3"}, id="text"),
+        pytest.param({"base_url": "http://x", "model": "m"}, id="missing"),
+        pytest.param({"base_url": "http://x", "model": "m", "dimensions": 3, "n": 1}, id="unknown"),
+    ],
+)
+def test_a_wrong_connection_is_said_when_it_is_built(options):
+    """Nothing is sent to an address or for a size that cannot work."""
+    with pytest.raises(ConfigurationError):
+        connected_engine(options)
+
+
+def test_retry_after_may_be_a_date():
+    """Both forms of the header are read; a moment past is no wait."""
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+
+    assert retry_after_s(soon) == pytest.approx(20, abs=2)
+    assert retry_after_s("-5") == 0
+    assert retry_after_s("nan") is None
+
+
+def test_bm25_asks_the_collection_once_per_question():
+    """The embedded engine keeps the port: documents alone, questions with the live counts."""
+    asked = []
+
+    def count_terms(indices):
+        asked.append(set(indices))
+        return CollectionCounts(10, dict.fromkeys(indices, 2))
+
+    engine = Bm25Engine(count_terms)
+
+    documents = engine.embed_documents(["un banc", "une fontaine"])
+    assert asked == []
+    question = engine.embed_query("Où est le banc ?")
+
+    assert asked == [{bm25.index_of("banc")}]
+    assert question.indices == (bm25.index_of("banc"),)
+    assert {vector.dimensions for vector in (*documents, question)} == {engine.dimensions}
+    assert engine.name == bm25.ENGINE

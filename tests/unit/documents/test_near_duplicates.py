@@ -1,0 +1,109 @@
+"""Near duplicates are found by their words, confirmed exactly, and point to the older document."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.documents import near_duplicates
+from include.documents.near_duplicates import NearDuplicate, find, similarity, text_hash
+
+WORDS = [f"mot{letter}{other}" for letter in "abcdefghijklmnop" for other in "abcdefghijklmnop"]
+
+
+def _text(seed, length=400):
+    lots = random.Random(seed)  # noqa: S311 - the same text each time
+    return " ".join(lots.choices(WORDS, k=length))
+
+
+def _found(documents, **options):
+    texts = dict(documents)
+    return list(find(documents, texts.__getitem__, **options))
+
+
+def test_the_same_words_in_another_layout():
+    """Case, accents, line ends and punctuation are no difference."""
+    documents = [
+        ("old", "Arrêté du Maire :\nplage fermée."),
+        ("new", "ARRETE DU MAIRE plage fermee"),
+    ]
+
+    assert text_hash(documents[0][1]) == text_hash(documents[1][1])
+    assert _found(documents) == [NearDuplicate("new", "old", 1.0)]
+
+
+def test_a_changed_word_is_near_and_its_similarity_exact():
+    """One word of 400 changed touches five runs of words; the figure is no estimate."""
+    old = _text(1)
+    new = old.split()
+    new[200] = "autre"
+
+    [found] = _found([("old", old), ("other", _text(2)), ("new", " ".join(new))])
+
+    assert (found.document_id, found.duplicate_of) == ("new", "old")
+    assert found.similarity == similarity(old, " ".join(new)) == pytest.approx(391 / 401)
+
+
+def test_the_nearest_of_several_is_named():
+    """A third version points to the second, which it is nearer to."""
+    first = _text(3).split()
+    second = [*first[:380], *_text(4, 20).split()]
+    third = [*second[:395], *_text(5, 5).split()]
+    documents = [(name, " ".join(text)) for name, text in zip("abc", (first, second, third))]  # noqa: B905
+
+    assert [(each.document_id, each.duplicate_of) for each in _found(documents)] == [
+        ("b", "a"),
+        ("c", "b"),
+    ]
+
+
+def test_acts_of_one_form_are_not_duplicates():
+    """Two orders share their formulas and differ in what they order."""
+    form = _text(6, 60)
+    documents = [(str(number), f"{form} {_text(100 + number, 40)}") for number in range(20)]
+
+    assert _found(documents) == []
+
+
+def test_candidates_of_the_sketch_are_confirmed(monkeypatch):
+    """The sketch proposes generously, and nothing below the threshold is marked."""
+    monkeypatch.setattr(near_duplicates, "CANDIDATE_MARGIN", 0.7)
+    base = _text(7).split()
+    half = [*base[:250], *_text(8, 150).split()]
+    asked = []
+    texts = {"old": " ".join(base), "half": " ".join(half)}
+
+    def text_of(document_id):
+        asked.append(document_id)
+        return texts[document_id]
+
+    assert list(find(texts.items(), text_of)) == []
+    assert asked == ["old"]
+
+
+def test_documents_without_words_are_like_nothing():
+    """Two unread scans are not one document; a document given twice is not its own copy."""
+    documents = [("a", ""), ("b", " \n—"), ("c", "un banc"), ("c", "un banc")]
+
+    assert _found(documents) == []
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=8), st.integers(0, 10_000))
+def test_nothing_near_is_missed(cuts, seed):
+    """Against comparing all pairs: every document that repeats an earlier one is found."""
+    base = _text(seed, 120).split()
+    documents = [
+        (str(number), " ".join([*base[cut:], *_text(seed + number, cut).split()]))
+        for number, cut in enumerate(cuts)
+    ]
+
+    found = {each.document_id: each.similarity for each in _found(documents)}
+
+    for number, (document_id, text) in enumerate(documents):
+        best = max((similarity(text, other) for _, other in documents[:number]), default=0.0)
+        if best >= near_duplicates.THRESHOLD:
+            assert found[document_id] == best
+        else:
+            assert document_id not in found

@@ -1,0 +1,187 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from include.documents.model import Media, ParsedDocument, SetAside
+from include.documents.parsing import OcrSettings, ParseLimits, parse_file, sandbox
+from include.documents.sniffing import sniff
+from tests.hostile import TEXT, Hostile, hostile_files, pdf
+
+LIMITS = ParseLimits(wall_s=60, cpu_s=40)
+NO_OCR = OcrSettings(enabled=False)
+FILES = list(hostile_files())
+
+
+def outcome(hostile: Hostile, answer: ParsedDocument | SetAside) -> str:
+    if isinstance(answer, SetAside):
+        return answer.reason
+    if any(hostile.sentence in page.text.replace("\n", " ") for page in answer.pages):
+        return "read"
+    return "page_set_aside" if all(p.method == "set_aside" for p in answer.pages) else "mangled"
+
+
+def answer_to(hostile: Hostile, folder) -> ParsedDocument | SetAside:
+    media = sniff(hostile.content, hostile.name)
+    if isinstance(media, SetAside):
+        return media
+    path = folder / "file"
+    path.write_bytes(hostile.content)
+    return parse_file(path, media, LIMITS, NO_OCR)
+
+
+def processes_of(marker: str) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if marker in line]
+
+
+def test_there_are_forty():
+    """The set that the note speaks of."""
+    assert len(FILES) == len({file.name for file in FILES}) == 40
+
+
+@pytest.mark.parametrize("hostile", FILES, ids=[file.name for file in FILES])
+def test_a_hostile_file_ends_in_its_reason_or_is_read(hostile, tmp_path):
+    """Only that file is set aside, with a sentence; what is merely odd is read."""
+    answer = answer_to(hostile, tmp_path)
+
+    assert outcome(hostile, answer) in (hostile.reasons or {"read"})
+    if isinstance(answer, SetAside):
+        assert answer.detail.endswith(".")
+        assert len(answer.detail) > 40
+    else:
+        assert not any("\0" in page.text for page in answer.pages)
+        assert [page.number for page in answer.pages] == list(range(1, len(answer.pages) + 1))
+
+
+def test_nothing_is_left_of_a_reader_that_does_not_end(tmp_path, monkeypatch):
+    """Its children end with it, and its folder goes."""
+    stuck = tmp_path / "stuck.py"
+    stuck.write_text(
+        "import subprocess, time\nsubprocess.Popen(['sleep', '98765'])\ntime.sleep(98765)\n"
+    )
+    monkeypatch.setattr(sandbox, "WORKER", "stuck")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+
+    answer = parse_file(path, Media.TEXT, ParseLimits(wall_s=1.5), NO_OCR)
+
+    assert isinstance(answer, SetAside)
+    assert answer.reason == "timeout"
+    assert processes_of("sleep 98765") == []
+    assert list(tmp_path.glob("parse-*")) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        pytest.param(
+            "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "parser_died", id="crash"
+        ),
+        pytest.param("print('{\"document\": 3}')", "parser_died", id="nonsense"),
+        pytest.param("print('x' * 10)", "parser_died", id="no_json"),
+        pytest.param(
+            "import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", "timeout", id="cpu"
+        ),
+    ],
+)
+def test_a_reader_that_dies_takes_only_its_file(code, reason, tmp_path, monkeypatch):
+    """Whatever comes back is an answer."""
+    (tmp_path / "dying.py").write_text(code)
+    monkeypatch.setattr(sandbox, "WORKER", "dying")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+
+    answer = parse_file(path, Media.TEXT, ParseLimits(wall_s=20), NO_OCR)
+
+    assert isinstance(answer, SetAside)
+    assert answer.reason == reason
+
+
+def test_a_reader_learns_no_password_of_its_starter(tmp_path, monkeypatch):
+    """A hostile file that takes its reader over finds an empty house."""
+    (tmp_path / "telling.py").write_text(
+        "import json, os\n"
+        "print(json.dumps({'set_aside': {'reason': 'seen', 'detail': ' '.join(os.environ)}}))\n"
+    )
+    monkeypatch.setattr(sandbox, "WORKER", "telling")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_PARTICIPATION_DB", "postgresql://secret")
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+
+    answer = parse_file(path, Media.TEXT, ParseLimits(wall_s=20), NO_OCR)
+
+    assert isinstance(answer, SetAside)
+    assert answer.reason == "seen"
+    assert "AIRFLOW" not in answer.detail
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a child of its parent's death"
+)
+def test_a_reader_ends_with_a_killed_parent(tmp_path):
+    """Kill -9 of the task leaves no reader at work."""
+    path = tmp_path / "long.pdf"
+    path.write_bytes(pdf([TEXT * 40] * 1900))
+    code = (
+        "from pathlib import Path\n"
+        "from include.documents.parsing import parse_file\n"
+        "from include.documents.model import Media\n"
+        f"while True: parse_file(Path({str(path)!r}), Media.PDF)\n"
+    )
+    env = os.environ | {"PYTHONPATH": str(sandbox.ROOT), "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=env) as parent:
+        deadline = time.monotonic() + 30
+        while not (workers := children_of(parent.pid)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        workers = children_of(parent.pid)
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while any(map(is_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert workers
+    assert not any(map(is_alive, workers))
+
+
+def children_of(pid: int) -> list[int]:
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(line) for line in listed.stdout.split()]
+
+
+def is_alive(pid: int) -> bool:
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        pytest.param(ParseLimits(max_pages=2), "too_many_pages", id="pages"),
+        pytest.param(ParseLimits(max_characters=100), "too_large", id="characters"),
+        pytest.param(ParseLimits(max_file_bytes=100), "too_large", id="bytes"),
+        pytest.param(ParseLimits(wall_s=0.01), "timeout", id="time"),
+        pytest.param(ParseLimits(memory_bytes=24 << 20), "parser_died", id="memory"),
+    ],
+)
+def test_each_limit_holds(limits, reason, tmp_path):
+    """A document of three pages against limits that are too tight for it."""
+    path = tmp_path / "file"
+    path.write_bytes(pdf([TEXT] * 3))
+
+    answer = parse_file(path, Media.PDF, limits, NO_OCR)
+
+    assert isinstance(answer, SetAside)
+    assert answer.reason in {reason, "out_of_memory"}

@@ -1,0 +1,106 @@
+import io
+
+import pytest
+
+from include.documents.model import Media, ParsedDocument
+from include.documents.parsing import OcrSettings, ocr, parse_file
+from include.documents.sniffing import sniff
+from tests.hostile import TEXT, pdf
+from tests.shared_data import shared_documents
+
+OCR = OcrSettings()
+needs_tesseract = pytest.mark.skipif(
+    ocr.obstacle(OCR) is not None, reason="Tesseract with French data is not installed"
+)
+
+
+def scan(turn: int = 0, form: str = "PDF") -> bytes:
+    """A page of print as a picture, turned as a careless scanner would."""
+    import pypdfium2  # noqa: PLC0415 - only these tests draw
+
+    document = pypdfium2.PdfDocument(pdf([TEXT * 3]))
+    picture = document[0].render(scale=200 / 72, grayscale=True).to_pil().rotate(turn, expand=True)
+    out = io.BytesIO()
+    picture.save(out, form, resolution=200)
+    return out.getvalue()
+
+
+def parse(content: bytes, media: Media, folder, settings: OcrSettings = OCR) -> ParsedDocument:
+    path = folder / "file"
+    path.write_bytes(content)
+    answer = parse_file(path, media, ocr=settings)
+    assert isinstance(answer, ParsedDocument), answer
+    return answer
+
+
+@needs_tesseract
+@pytest.mark.parametrize("turn", [0, 180, 90])
+def test_a_scan_is_read_however_it_lies(turn, tmp_path):
+    """By OCR, with its confidence."""
+    page = parse(scan(turn), Media.PDF, tmp_path).pages[0]
+
+    assert page.method == "ocr"
+    assert "projet de réfection du quai" in page.text.replace("\n", " ")
+    assert page.confidence is not None
+    assert page.confidence > 0.8
+
+
+@needs_tesseract
+def test_an_image_is_read(tmp_path):
+    """The same picture without a PDF around it."""
+    page = parse(scan(form="PNG"), Media.PNG, tmp_path).pages[0]
+
+    assert page.method == "ocr"
+    assert "conseil municipal" in page.text
+
+
+@needs_tesseract
+def test_a_blank_picture_is_empty(tmp_path):
+    """Not unreadable: there is nothing to read."""
+    from PIL import Image  # noqa: PLC0415 - only these tests draw
+
+    out = io.BytesIO()
+    Image.new("L", (1200, 1600), 240).save(out, "PNG")
+
+    assert parse(out.getvalue(), Media.PNG, tmp_path).pages[0].reason == "empty"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        pytest.param(OcrSettings(enabled=False), "désactivée", id="off"),
+        pytest.param(OcrSettings(command="no-such-tesseract"), "apt-get install", id="missing"),
+    ],
+)
+def test_without_ocr_a_scan_waits_and_says_how_to_get_it(settings, words, tmp_path):
+    """Counted as set aside; a later run picks it up."""
+    document = parse(scan(), Media.PDF, tmp_path, settings)
+
+    assert [(page.method, page.reason) for page in document.pages] == [("set_aside", "needs_ocr")]
+    assert words in document.warnings[0]
+
+
+def test_every_paper_of_the_town_is_accounted_for(tmp_path):
+    """Pages in = pages read + pages set aside, by the page count PDFium gives."""
+    import pypdfium2  # noqa: PLC0415 - only this test counts by itself
+
+    for path in sorted(shared_documents().iterdir()):
+        media = sniff(path.read_bytes(), path.name)
+        assert isinstance(media, Media), path.name
+        document = parse_file(path, media, ocr=OcrSettings(enabled=False))
+        assert isinstance(document, ParsedDocument), (path.name, document)
+        if media is Media.PDF:
+            with pypdfium2.PdfDocument(path) as opened:
+                assert len(document.pages) == len(opened), path.name
+        assert all(
+            (page.method == "set_aside") == (page.reason is not None) for page in document.pages
+        )
+
+
+def test_the_stamp_of_the_register_is_no_text():
+    """Ten pages of pictures, each with the same line below."""
+    path = shared_documents() / "Arrete_prefectoral_peche_2025.pdf"
+    document = parse_file(path, Media.PDF, ocr=OcrSettings(enabled=False))
+
+    assert isinstance(document, ParsedDocument)
+    assert {page.reason for page in document.pages} == {"needs_ocr"}
