@@ -12,12 +12,13 @@ blotted out of both: the whole entry is in the town's own file, at the place tha
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from include.contributions.model import MAX_TEXT_CHARACTERS, BrokenRecord, Record
+from include.contributions.sources.blotting import BLOT_RATIO, blotted
 from include.contributions.sources.dates import EARLIEST, parse_day
 from include.contributions.sources.fields import Role, folded_label, role_of
 from include.errors import UnreadableRecordError
@@ -28,9 +29,6 @@ TRUNCATED = "truncated"
 INCOMPLETE = "incomplete"
 """Metadata key of a record that could be whole or cut off; a young file waits instead."""
 
-MAX_ENTRY_CHARACTERS = 4_000_000
-"""A longer line or entry is not held in memory; sixty times the longest text that is accepted."""
-
 MAX_RAW_CHARACTERS = 4_000
 
 MAX_UNSORTED_CHARACTERS = 200
@@ -40,20 +38,6 @@ MAX_ID_CHARACTERS = 200
 MAX_NOTE_CHARACTERS = 200
 
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_HEX = "[0-9a-f]{1,4}"
-_PERSONAL = re.compile(
-    r"(?<![\w.+-])[\w.+-]++@[\w-]{1,63}(?:\.[\w-]{1,63})*"
-    # IPv6, the shortened kind first; a time of day has neither "::" nor seven colons.
-    rf"|(?<!\w)(?:(?:{_HEX}(?::{_HEX}){{0,6}})?::{_HEX}(?::{_HEX}){{0,6}}"
-    rf"|{_HEX}(?::{_HEX}){{0,6}}::|{_HEX}(?::{_HEX}){{7}})(?:\.\d{{1,3}}){{0,3}}(?![\w:])"
-    r"|(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)"
-    r"|(?<![\w+])(?:\+|00)\d(?:[\s.()-]{0,2}\d){6,14}(?!\d)"
-    r"|(?<![\w+])0[1-9](?:[\s.-]?\d){8}(?!\d)",
-    re.IGNORECASE,
-)
-_BLOT = "[coordonnées]"
-_BLOT_RATIO = 8
-"""No address is much more than this many times as long as what takes its place."""
 _BODY = re.compile(
     r"\s*\*\*Constat factuel\s*:?\*\*\s*:?(?P<constat>.*?)"
     r"(?:\*\*Vos idées d['’]améliorations?\s*:?\*\*\s*:?(?P<idees>.*))?",
@@ -125,25 +109,13 @@ def admitted(source: str, entry: Entry) -> Record | BrokenRecord:
         return _record(source, entry)
     except BadEntryError as bad:
         shown = "\n".join(f"{role}: {_shown(value)}" for role, value in entry.found.items())
-        return BrokenRecord(
-            entry.locator, bad.reason, bad.detail, blotted(shown, MAX_RAW_CHARACTERS)
-        )
+        raw = _kept(shown, MAX_RAW_CHARACTERS)
+        return BrokenRecord(entry.locator, bad.reason, bad.detail, raw)
 
 
 def broken(locator: str, reason: str, detail: str, raw: str) -> BrokenRecord:
     """Describe an entry whose fields cannot be told apart; only the beginning of it is kept."""
-    return BrokenRecord(locator, reason, detail, blotted(raw, MAX_UNSORTED_CHARACTERS))
-
-
-def blotted(text: str, length: int) -> str:
-    """Show the beginning of a text without telephone numbers, mail and network addresses.
-
-    >>> blotted("Appelez le 02 98 00 00 00 ou x@example.org, bâtiment 3", 40)
-    'Appelez le [coordonnées] ou [coordonnées'
-    """
-    # More than is shown: blotting makes a text shorter, and may not uncover half an address.
-    seen = text[: length * _BLOT_RATIO]
-    return cleaned(_PERSONAL.sub(_BLOT, seen))[0][:length]
+    return BrokenRecord(locator, reason, detail, _kept(raw, MAX_UNSORTED_CHARACTERS))
 
 
 def cleaned(text: str) -> tuple[str, int]:
@@ -164,16 +136,8 @@ def plausible_day(record: Record, today: date) -> Record:
     if day is None or day <= today:
         return record
     note = f"date dans le futur ({day.isoformat()}), ignorée"
-    return Record(
-        record.source,
-        record.external_id,
-        record.constat_factuel,
-        record.idees_ameliorations,
-        record.declared_category,
-        None,
-        record.locator,
-        {**record.metadata, "date_note": note},
-    )
+    metadata = {**record.metadata, "date_note": note}
+    return replace(record, submitted_on=None, metadata=metadata)
 
 
 def without_struck(text: str) -> tuple[str, str]:
@@ -184,6 +148,11 @@ def without_struck(text: str) -> tuple[str, str]:
     """
     struck = " ".join((match[1] or match[2] or "").strip() for match in _STRUCK.finditer(text))
     return " ".join(_STRUCK.sub(" ", text).split()), struck
+
+
+def _kept(raw: str, length: int) -> str:
+    """The beginning of an entry as it may be stored and shown."""
+    return cleaned(blotted(raw, length))[0][:length]
 
 
 def _record(source: str, entry: Entry) -> Record:
@@ -299,7 +268,7 @@ def _note(entry: Entry, key: str, value: Any) -> None:
 def _shown(value: Any) -> str:
     match value:
         case str():
-            return value[: MAX_RAW_CHARACTERS * _BLOT_RATIO]
+            return value[: MAX_RAW_CHARACTERS * BLOT_RATIO]
         case int() | float() if abs(value) < 1 << 53:
             return str(value)
     return _kind(value)

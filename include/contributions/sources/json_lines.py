@@ -8,13 +8,12 @@ from pathlib import Path
 
 from include.contributions.model import BrokenRecord, Record
 from include.contributions.sources.boundary import (
-    MAX_ENTRY_CHARACTERS,
     TRUNCATED,
     BadEntryError,
     broken,
     source_name,
 )
-from include.contributions.sources.encodings import open_text
+from include.contributions.sources.encodings import MAX_ENTRY_CHARACTERS, bounded_lines
 from include.contributions.sources.fields import TEXT_ROLES, role_of
 from include.contributions.sources.json_values import CutOffError, admitted_value, decoded
 from include.ports import SourceFile
@@ -44,21 +43,10 @@ class JsonLinesSource:
     def records(self, file: SourceFile) -> Iterator[Record | BrokenRecord]:
         """Yield one entry per line that is not blank."""
         source = source_name(file.path)
-        for number, line in bounded_lines(file):
+        for number, line in bounded_lines(file.path, file.encoding):
             entry = line.strip(JSON_BLANKS)
             if entry:
                 yield _read(source, f"line {number}", entry, is_last=not line.endswith("\n"))
-
-
-def bounded_lines(file: SourceFile) -> Iterator[tuple[int, str]]:
-    """Number the lines from 1; of one that is too long to hold only the beginning comes out."""
-    with open_text(file.path, file.encoding) as stream:
-        number = 0
-        while line := stream.readline(MAX_ENTRY_CHARACTERS + 1):
-            number += 1
-            yield number, line
-            while len(line) > MAX_ENTRY_CHARACTERS and not line.endswith("\n"):
-                line = stream.readline(MAX_ENTRY_CHARACTERS + 1) or "\n"
 
 
 def _read(source: str, locator: str, entry: str, *, is_last: bool) -> Record | BrokenRecord:

@@ -18,10 +18,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from enum import IntEnum
-from html.parser import HTMLParser
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -36,22 +33,12 @@ from include.contributions.sources.boundary import (
     source_name,
 )
 from include.contributions.sources.dates import parse_day
+from include.contributions.sources.eml import MAX_LINES, is_saved_mail, saved_mail
 from include.contributions.sources.encodings import open_text
 from include.ports import SourceFile
 
 MAX_BYTES = 32 * 1024 * 1024
 """Mails are read whole, to look a few lines ahead; this is tens of thousands of them."""
-
-MAX_LINES = 1_000_000
-"""More than a file of that size has when its lines have words."""
-
-MAX_HTML_CHARACTERS = 200_000
-"""The standard parser's time grows with the square of a page; the form's is a tenth of this."""
-
-MAX_HEADER_BYTES = 8_000
-MAX_HEADERS = 200
-MAX_PART_LINES = 1_000
-"""Likewise for what says how a saved mail is built; a mail has some ten short headers and parts."""
 
 _LOOK_AHEAD = 3
 """Lines with words after an opening among which its confirmation must be."""
@@ -66,7 +53,6 @@ _HEADER_LINES = 20
 """Lines, blank ones included, within which a header ends."""
 
 _QUOTE = re.compile(r"(?:[ \t]{0,3}>[ ]?)*")
-_AS_TEXT = "l'enregistrer en texte."
 _MARKS = r"[#*_\s]*+"
 _OPENING_A = re.compile(rf"{_MARKS}(?:submitted on|soumis le)\s*:?\s*(?P<date>.+)", re.IGNORECASE)
 _OPENING_B = re.compile(rf"{_MARKS}informations sur la soumission{_MARKS}:?{_MARKS}", re.IGNORECASE)
@@ -86,9 +72,6 @@ _SEPARATOR = re.compile(r"\s*(?:[-_=*~]{2,}|-{3,}[^-]{0,60}-{3,})\s*")
 _MAIL_HEADER = re.compile(
     r"(?:from|to|cc|date|sent|subject|reply-to|de|à|objet|envoyé|répondre à)\s*:\s*\S.*",
     re.IGNORECASE,
-)
-_STRUCTURE = re.compile(
-    rb"^(?:content-[a-z-]{1,40}|date)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*", re.IGNORECASE | re.MULTILINE
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
@@ -146,9 +129,10 @@ class MailSource:
 
     def recognises(self, path: Path, head: str) -> bool:
         """Say yes when the beginning holds an opening of either form, or the form's own labels."""
-        extension = path.suffix.lower()
-        if extension in {".eml", ".csv", ".tsv"}:
-            return extension == ".eml"
+        if is_saved_mail(path):
+            return True
+        if path.suffix.lower() in {".csv", ".tsv"}:
+            return False
         lines = _unquoted(_plain(head).split("\n"))
         if _openings(lines):
             return True
@@ -175,7 +159,7 @@ class MailSource:
             detail = f"Le fichier dépasse {MAX_LINES} lignes : le partager en plusieurs."
             yield broken("line 1", "too_large", detail, "")
             return
-        is_one_mail = file.path.suffix.lower() == ".eml"
+        is_one_mail = is_saved_mail(file.path)
         submissions = _submissions(_unquoted(text.split("\n")), is_one_mail=is_one_mail)
         if not submissions:
             detail = "Aucune soumission du formulaire n'a été trouvée dans ce courriel."
@@ -187,68 +171,11 @@ class MailSource:
 
 
 def _mail_text(file: SourceFile) -> tuple[str, str | None]:
-    if file.path.suffix.lower() != ".eml":
-        with open_text(file.path, file.encoding) as stream:
-            return stream.read().removeprefix("\ufeff"), None
-    content = file.path.read_bytes()
-    if _is_oversized(content):
-        raise BadEntryError("too_large", f"Le courriel est démesuré : {_AS_TEXT}")
-    try:
-        message = message_from_bytes(content, policy=policy.default)
-        return _message_text(message), str(message["date"] or "") or None
-    except BadEntryError:
-        raise
-    except Exception:  # noqa: BLE001  the email package raises any kind of error on damaged headers
-        return content.decode("utf-8", "surrogateescape"), None
-
-
-def _is_oversized(content: bytes) -> bool:
-    """Say whether taking a mail apart could take minutes, before anything is taken apart."""
-    if content.count(b"\n") > MAX_LINES or content.count(b"\n--") > MAX_PART_LINES:
-        return True
-    headers = [len(match[0]) for match in islice(_STRUCTURE.finditer(content), MAX_HEADERS + 1)]
-    return len(headers) > MAX_HEADERS or max(headers, default=0) > MAX_HEADER_BYTES
-
-
-def _message_text(message: EmailMessage) -> str:
-    part = message.get_body(preferencelist=("plain", "html"))
-    if part is None:
-        return ""
-    try:
-        content = str(part.get_content())
-    except (LookupError, ValueError):
-        # A charset nobody knows: the bytes are there, and unreadable ones stay visible.
-        payload = part.get_payload(decode=True)
-        content = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
-    if part.get_content_subtype() != "html":
-        return content
-    if len(content) > MAX_HTML_CHARACTERS:
-        raise BadEntryError("too_large", f"La page du courriel est trop longue : {_AS_TEXT}")
-    return _without_tags(content)
-
-
-def _without_tags(markup: str) -> str:
-    reader = _TextOfHtml()
-    reader.feed(markup)
-    reader.close()
-    return "".join(reader.pieces)
-
-
-class _TextOfHtml(HTMLParser):
-    """Keeps the words of a page and starts a line where a browser would."""
-
-    _BLOCKS = frozenset({"br", "p", "div", "li", "tr", "h1", "h2", "h3", "h4"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces: list[str] = []
-
-    def handle_starttag(self, tag: str, _attrs: list[tuple[str, str | None]]) -> None:
-        if tag in self._BLOCKS:
-            self.pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        self.pieces.append(data)
+    """Read the words of a mail, and the day it was sent where it is saved as a mail."""
+    if is_saved_mail(file.path):
+        return saved_mail(file.path.read_bytes())
+    with open_text(file.path, file.encoding) as stream:
+        return stream.read().removeprefix("\ufeff"), None
 
 
 def _plain(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 from datetime import date
-from time import process_time
 
 import pytest
 from hypothesis import given
@@ -265,17 +264,7 @@ def test_an_id_made_like_a_day_stays_an_id(read, name, content):
     assert (record.external_id, record.submitted_on) == ("20251221", None)
 
 
-def seconds(read, name, content):
-    """Processor time that reading takes; the best of three, for a machine at work."""
-    times = []
-    for _ in range(3):
-        start = process_time()
-        read(name, content)
-        times.append(process_time() - start)
-    return min(times)
-
-
-def test_a_broken_entry_costs_the_same_wherever_it_stands(read):
+def test_a_broken_entry_costs_the_same_wherever_it_stands(read, seconds):
     """What stands before it in the file is not gone through again."""
     entries = "x,\n" * 5_000 + WHOLE + "]"
 
@@ -285,7 +274,7 @@ def test_a_broken_entry_costs_the_same_wherever_it_stands(read):
     assert behind < 4 * alone + 0.2
 
 
-def test_a_row_costs_what_it_holds(read):
+def test_a_row_costs_what_it_holds(read, seconds):
     """A heading with very many columns makes short rows no dearer."""
     rows = "a\n" * 5_000
 

@@ -2,7 +2,6 @@
 
 from datetime import date
 from textwrap import dedent
-from time import process_time
 
 import pytest
 
@@ -419,16 +418,6 @@ def test_long_runs_of_marks_cost_no_time(read):
     assert record.reason == "too_long"
 
 
-def seconds(read, content, name="courriel.txt"):
-    """Processor time that reading takes; the best of three, for a machine at work."""
-    times = []
-    for _ in range(3):
-        start = process_time()
-        read(content, name)
-        times.append(process_time() - start)
-    return min(times)
-
-
 @pytest.mark.parametrize(
     ("line", "count"),
     [
@@ -436,7 +425,7 @@ def seconds(read, content, name="courriel.txt"):
         pytest.param("Vos idées d'améliorations: a", 2_000, id="label"),
     ],
 )
-def test_one_long_mail_costs_no_more_than_many_short_ones(read, line, count):
+def test_one_long_mail_costs_no_more_than_many_short_ones(read, line, count, seconds):
     """A line is not looked at again for each line before it."""
     short = FORM_B.replace("défoncée.", "défoncée." + f"\n{line}" * (count // 100))
     long = FORM_B.replace("défoncée.", "défoncée." + f"\n{line}" * count)
@@ -477,7 +466,7 @@ def test_a_file_of_too_many_lines_is_not_read(read, monkeypatch):
     assert entry.reason == "too_large"
 
 
-def test_deep_quotation_costs_no_more_than_its_length(read):
+def test_deep_quotation_costs_no_more_than_its_length(read, seconds):
     """No line is copied once per mark that stands before it."""
     quoted = (">" * 20_000 + "a\n") * 100
 
