@@ -31,7 +31,7 @@ from include.contributions.model import MAX_TEXT_CHARACTERS, Contribution
 from include.contributions.processors import judge
 from include.contributions.reviewer import embedded_reviewer
 from participation.ledger import connect
-from participation.ledger.analysis import reconcile
+from participation.ledger.books import reconcile
 from participation.ledger.connection import Connection
 from participation.settings import Settings
 from state_folder import ROOT, StateFolder

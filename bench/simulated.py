@@ -101,6 +101,10 @@ class PreparingStore:
         """As the store does."""
         self.store.begin_alone(lease, step, item_id)
 
+    def end_alone(self, step: str, item_id: str) -> None:
+        """As the store does."""
+        self.store.end_alone(step, item_id)
+
     def save(
         self,
         lease: Lease,

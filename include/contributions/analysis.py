@@ -1,6 +1,6 @@
 """Run one step over one chunk of contributions, so that a retry goes on where the last attempt stopped.
 
-Neighbours: :mod:`include.contributions.processors` names the steps; ``participation.ledger.analysis``
+Neighbours: :mod:`include.contributions.processors` names the steps; ``participation.ledger``
 is the store. Results are saved every few hundred items, or every few seconds, under the chunk's lease;
 an item that fails for good is set aside with its reason while the rest goes on. After an attempt that
 died, the items of its unsaved batch are judged one by one, so that the one that kills is found.
@@ -8,6 +8,7 @@ died, the items of its unsaved batch are judged one by one, so that the one that
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -94,6 +95,9 @@ class ChunkStore(Protocol):
     def begin_alone(self, lease: Lease, step: str, item_id: str) -> None:
         """Note, before it is judged, that an item is judged alone; saving it takes the note away."""
 
+    def end_alone(self, step: str, item_id: str) -> None:
+        """Take one such note back: nothing was saved, but the process is alive to say so."""
+
     def save(
         self,
         lease: Lease,
@@ -158,6 +162,7 @@ def judge_chunk(
                 work.judge_alone(item)
         else:
             work.judge(batch)
+        work.save()
         after_death = False
         progress(work.counts)
     return work.counts
@@ -174,48 +179,68 @@ class _Work:
     clock: Callable[[], float]
     last_attempt: bool
     counts: ChunkCounts = field(default_factory=ChunkCounts)
+    answers: list[Answer] = field(default_factory=list)
+    failures: list[ItemFailure] = field(default_factory=list)
     failed_in_a_row: int = 0
 
     def judge(self, items: Sequence[WaitingItem]) -> None:
+        """Ask the step; what it answers is saved as time goes by, and the rest by :meth:`save`."""
         hashes = {item.contribution.contribution_id: item.input_hash for item in items}
         contexts = ((item.contribution.contribution_id, _context(item)) for item in items)
-        answers: list[Answer] = []
-        failures: list[ItemFailure] = []
         saved_at = self.clock()
         for outcome in run_step_over_items(self.step, contexts, strategy=ErrorStrategy.CONTINUE):
             if outcome.error is None:
-                answers.append(_answer(outcome, hashes[outcome.item_id]))
+                self.answers.append(_answer(outcome, hashes[outcome.item_id]))
                 self.failed_in_a_row = 0
             else:
-                failures.append(_set_aside(outcome.item_id, outcome.error, self.last_attempt))
+                failure = _set_aside(outcome.item_id, outcome.error, self.last_attempt)
+                self.failures.append(failure)
                 self.failed_in_a_row += 1
-                if self.failed_in_a_row >= SYSTEMATIC and not answers:
+                if self.failed_in_a_row >= SYSTEMATIC and not self.answers:
                     raise outcome.error
             # Failures alone are kept back: the step may turn out to be what is broken.
-            if answers and self.clock() - saved_at >= SAVE_AFTER_S:
-                self._save(answers, failures)
+            if self.answers and self.clock() - saved_at >= SAVE_AFTER_S:
+                self.save()
                 self.progress(self.counts)
-                answers, failures, saved_at = [], [], self.clock()
-        self._save(answers, failures)
+                saved_at = self.clock()
 
     def judge_alone(self, item: WaitingItem) -> None:
+        """Judge one item under a note that stays when the process dies over it, and only then."""
         item_id = item.contribution.contribution_id
         if item.begun >= DEATHS:
             detail = (
                 f"{self.step.name}: the process died {item.begun} times while it judged this "
                 "contribution alone (killed, out of memory or out of time)"
             )
-            self._save([], [ItemFailure(item_id, "process_died", detail)])
-        else:
-            self.store.begin_alone(self.lease, self.step.name, item_id)
+            self._store([], [ItemFailure(item_id, "process_died", detail)])
+            return
+        self.store.begin_alone(self.lease, self.step.name, item_id)
+        try:
             self.judge([item])
+            if self.answers:
+                self.save()
+            else:
+                self._end_alone(item_id)
+        except Exception:
+            self._end_alone(item_id)
+            raise
 
-    def _save(self, answers: list[Answer], failures: list[ItemFailure]) -> None:
-        if answers or failures:
-            stored = self.store.save(self.lease, self.step.name, answers, failures)
-            self.counts.taken += len(answers) + len(failures)
-            self.counts.stored += stored
-            self.counts.set_aside += len(failures)
+    def save(self) -> None:
+        """Store the answers and failures so far."""
+        if self.answers or self.failures:
+            self._store(self.answers, self.failures)
+            self.answers, self.failures = [], []
+
+    def _store(self, answers: list[Answer], failures: list[ItemFailure]) -> None:
+        stored = self.store.save(self.lease, self.step.name, answers, failures)
+        self.counts.taken += len(answers) + len(failures)
+        self.counts.stored += stored
+        self.counts.set_aside += len(failures)
+
+    def _end_alone(self, item_id: str) -> None:
+        # Best effort: the ledger may be what failed, and that error must not hide behind this one.
+        with suppress(Exception):
+            self.store.end_alone(self.step.name, item_id)
 
 
 def _context(item: WaitingItem) -> ProcessingContext:

@@ -2,12 +2,14 @@
 
 ``load_contributions`` and ``contribution_analysis`` run them as events call, ``daily_chain`` in one
 row for one day. Whoever claims a contribution first judges it; the other finds nothing to do and says
-so. Every function opens nothing, calls the domain once and hands over a docket.
+so. A function here opens nothing: it is given the open ledger as a :class:`Visit`, lets the domain and
+the ledger do the work, notes how much there was, and returns what travels on: ids and counts, or the
+whole result of a single text.
 """
 
 import logging
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,6 @@ from include.contributions.model import Contribution
 from include.contributions.processors import contribution_workflow
 from include.contributions.reviewer import embedded_reviewer
 from include.contributions.sources.boundary import cleaned
-from include.contributions.sources.dates import PARIS
 from include.dockets import fits
 from include.errors import (
     ConfigurationError,
@@ -29,8 +30,8 @@ from include.errors import (
     ReviewerBelowGateError,
 )
 from participation.defaults import ANALYSED, CONTRIBUTIONS
-from participation.ledger import analysis, metrics, outbox
-from participation.ledger.analysis import Selection
+from participation.ledger import books, metrics, outbox
+from participation.ledger.claims import Selection
 from participation.ledger.evaluations import save_evaluation
 from participation.ledger.loading import LedgerLoading
 from participation.steps import Visit, step_task
@@ -219,13 +220,13 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
     left = visit.analysis.unsettled()
     visit.analysis.release()
     days = [day] if day else visit.analysis.days_of_run()
-    books = {
-        str(each): analysis.reconcile(visit.connection, visit.settings.municipality, each)
+    balanced = {
+        str(each): books.reconcile(visit.connection, visit.settings.municipality, each)
         for each in days
     }
-    visit.output_size = sum(counts["submitted"] for counts in books.values())
+    visit.output_size = sum(counts["submitted"] for counts in balanced.values())
     failed = _failed_tasks(visit)
-    if not books and visit.analysis.has_chunks():
+    if not balanced and visit.analysis.has_chunks():
         raise ReconciliationError("this run judged contributions, but no day's books were balanced")
     if left or failed:
         raise ReconciliationError(
@@ -233,7 +234,7 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
             f"results {left or 'none'} (id, contributions). They were given back: clear the failed "
             "tasks, or let the next run of the day take them"
         )
-    return {"books": books}
+    return {"books": balanced}
 
 
 def report_single(visit: Visit, text: str | None, ids: list[str] | None) -> dict[str, Any] | None:
@@ -289,26 +290,6 @@ def score_engine(visit: Visit, day: date | None) -> dict[str, Any]:
             f"{card.engine} {card.rubric_version} is below the gate: {'; '.join(verdict.reasons)}"
         )
     return {"sample_count": card.sample_count, "rubric_version": card.rubric_version}
-
-
-def run_day(partition_key: str | None, param_day: str | None) -> date | None:
-    """Read the day of a run: its partition key, else the parameter.
-
-    Raises:
-        ConfigurationError: It is not a day.
-    """
-    key = partition_key or param_day
-    if not key:
-        return None
-    try:
-        return date.fromisoformat(key)
-    except ValueError as error:
-        raise ConfigurationError(f"{key!r} is not a day: write it as 2026-01-31") from error
-
-
-def yesterday() -> date:
-    """Return the day before today in Europe/Paris."""
-    return date.fromordinal(datetime.now(PARIS).date().toordinal() - 1)
 
 
 def judge_chunks(chunk_ids: Any, **task_arguments: Any) -> Any:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from include.errors import TransientError
-from include.orphans import die_with_parent
-from participation.ledger.analysis import Attempt
+from participation.ledger.attempt import Attempt
 from participation.ledger.connection import Connection
+from participation.orphans import die_with_parent
 
 WAIT_S = 120
 """How long a second copy waits; the attempt then fails and is tried again."""

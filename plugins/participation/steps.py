@@ -25,7 +25,8 @@ from include.errors import (
 )
 from participation.fence import single_runner
 from participation.hooks.ledger import ledger_dsn
-from participation.ledger.analysis import Attempt, LedgerAnalysis
+from participation.ledger.analysis import LedgerAnalysis
+from participation.ledger.attempt import Attempt
 from participation.ledger.connection import Connection, session
 from participation.ledger.metrics import Status, close_metric, note_day, open_metric
 from participation.settings import Settings

@@ -12,7 +12,7 @@ import psutil
 import psycopg
 import pytest
 
-import ports
+import tcp_ports
 from postgres import EmbeddedPostgres, running
 
 pytestmark = pytest.mark.postgres
@@ -82,7 +82,7 @@ def test_a_lock_whose_pid_is_somebody_elses_is_no_obstacle(folder):
 def test_it_takes_another_port_when_somebody_was_quicker(folder):
     """A port that was free when it was chosen may be taken when the server starts."""
     server = EmbeddedPostgres(folder)
-    with socket.create_server((ports.ADDRESS, 0)) as other:
+    with socket.create_server((tcp_ports.ADDRESS, 0)) as other:
         taken = server.port = other.getsockname()[1]
         server.start()
         try:
@@ -114,7 +114,7 @@ def test_it_ends_with_whoever_started_it(folder):
     root = Path(__file__).parents[2]
     starter = subprocess.Popen(
         [sys.executable, str(root / "scripts" / "postgres.py"), str(folder)],
-        env=os.environ | {"PYTHONPATH": str(root)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(root), str(root / "plugins")))},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -21,8 +21,20 @@ from include.errors import (
     ReconciliationError,
 )
 from include.ports import SourceFile
-from participation.ledger import connect, metrics, migrate, migrations, outbox, session, summary
-from participation.ledger.analysis import Attempt, LedgerAnalysis, Selection, reconcile
+from participation.ledger import (
+    connect,
+    metrics,
+    migrate,
+    migrations,
+    outbox,
+    reports,
+    session,
+    summary,
+)
+from participation.ledger.analysis import LedgerAnalysis
+from participation.ledger.attempt import Attempt
+from participation.ledger.books import reconcile
+from participation.ledger.claims import Selection
 from participation.ledger.loading import EMITTER, LedgerLoading
 
 pytestmark = pytest.mark.postgres
@@ -124,7 +136,32 @@ def test_the_same_text_twice_is_one_contribution_with_two_receipts(ledger):
 
     assert (counts.records, counts.added) == (4, 3)
     assert ledger.execute("SELECT count(*) FROM receipt").fetchone() == (4,)
-    assert summary.of_inbox(ledger, "inbox")["duplicates"] == 1
+    assert summary.of_inbox(ledger, TOWN, "inbox")["duplicates"] == 1
+
+
+def test_the_figures_of_a_folder_are_those_of_its_town(ledger):
+    """Two towns may load from folders of one name, and report on the same day."""
+    load(ledger, record(1), record(2))
+    other = LedgerLoading(ledger, "quimper")
+    load_id = other.begin_load("inbox")
+    other.add_file(load_id, file(), [record(3)])
+    other.end_load(load_id, [])
+    for town in (TOWN, "quimper"):
+        reports.save_report(
+            ledger,
+            town,
+            DAY,
+            html_path=f"{town}.html",
+            markdown_path=f"{town}.md",
+            figures={},
+            run_id="run-1",
+        )
+
+    assert summary.of_inbox(ledger, TOWN, "inbox")["loaded"] == 2
+    assert summary.of_inbox(ledger, "quimper", "inbox")["loaded"] == 1
+    assert summary.of_inbox(ledger, "brest", "inbox")["load_id"] is None
+    assert reports.report_path(ledger, TOWN, DAY) == f"{TOWN}.html"
+    assert reports.report_path(ledger, "brest", DAY) is None
 
 
 def test_the_original_is_kept_as_received(ledger):
@@ -188,7 +225,7 @@ def test_a_broken_record_is_quarantined_while_the_rest_goes_on(ledger):
         ledger, record(1), BrokenRecord("line 2", "no_text", "Le texte est vide.", "{}"), record(3)
     )
 
-    figures = summary.of_inbox(ledger, "inbox")
+    figures = summary.of_inbox(ledger, TOWN, "inbox")
     assert (figures["loaded"], figures["pending"], figures["quarantined"]) == (3, 2, 1)
 
 
@@ -221,7 +258,7 @@ def test_a_version_of_a_file_that_comes_back_brings_its_broken_records_back(ledg
     met_again(ledger, ("a.jsonl", first))
 
     assert open_records(ledger) == [("a.jsonl", "line 2")]
-    figures = summary.of_inbox(ledger, "inbox")
+    figures = summary.of_inbox(ledger, TOWN, "inbox")
     assert (figures["loaded"], figures["quarantined"]) == (2, 1)
 
 
@@ -234,10 +271,10 @@ def test_a_renamed_or_copied_file_counts_its_broken_records_once(ledger):
 
     assert open_records(ledger) == [("b.jsonl", "line 2")]
     assert reconcile(ledger, TOWN, DAY)["submitted"] == 2
-    assert summary.of_inbox(ledger, "inbox")["loaded"] == 2
+    assert summary.of_inbox(ledger, TOWN, "inbox")["loaded"] == 2
     met_again(ledger, ("a.jsonl", "0" * 64), ("b.jsonl", "0" * 64))
     assert open_records(ledger) == [("b.jsonl", "line 2")]
-    assert summary.of_inbox(ledger, "inbox")["loaded"] == 2
+    assert summary.of_inbox(ledger, TOWN, "inbox")["loaded"] == 2
 
 
 def test_a_copy_that_was_mended_leaves_the_other_copy_broken(ledger):
@@ -250,7 +287,7 @@ def test_a_copy_that_was_mended_leaves_the_other_copy_broken(ledger):
     met_again(ledger, ("a.jsonl", "0" * 64), ("b.jsonl", "2" * 64))
 
     assert open_records(ledger) == [("a.jsonl", "line 2")]
-    assert summary.of_inbox(ledger, "inbox")["loaded"] == 3
+    assert summary.of_inbox(ledger, TOWN, "inbox")["loaded"] == 3
 
 
 def test_the_received_day_is_the_sources_own_else_the_first_receipts_in_paris(ledger):
@@ -367,6 +404,25 @@ def test_a_text_judged_alone_is_noted_until_its_result_is_there(ledger):
     assert ledger.execute("SELECT count(*) FROM judged_alone").fetchone() == (0,)
 
 
+def test_a_note_of_a_text_judged_alone_is_taken_back_one_at_a_time(ledger):
+    """A failure is no death, and it does not wipe out the deaths before it; no lease is asked for."""
+    load(ledger, record(1))
+    store = work(ledger)
+    lease = store.take_lease(store.split(Selection(day=DAY), RUBRIC, 10)[0]["chunk_id"])
+    for _ in range(2):
+        store.begin_alone(lease, "validate", "test:1")
+    store.begin_alone(lease, "classify", "test:1")
+    work(ledger, try_number=2).take_lease(lease.chunk_id)
+    noted = "SELECT step, begun FROM judged_alone ORDER BY step"
+
+    store.end_alone("validate", "test:1")
+    assert ledger.execute(noted).fetchall() == [("classify", 1), ("validate", 1)]
+    store.end_alone("validate", "test:1")
+    store.end_alone("validate", "test:1")
+
+    assert ledger.execute(noted).fetchall() == [("classify", 1)]
+
+
 def test_a_contribution_without_all_results_stays_pending_and_is_named(ledger):
     """A failed chunk cannot end in a green run, and the next run may take what it left."""
     load(ledger, *(record(n) for n in range(4)))
@@ -470,7 +526,7 @@ def test_what_a_citizen_wrote_never_changes(ledger):
     load(ledger, record(1))
 
     for change in ("constat_factuel = 'autre'", "received_on = '2020-01-01'"):
-        with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+        with pytest.raises(psycopg.errors.RestrictViolation, match="kept as received"):
             ledger.execute(f"UPDATE contribution SET {change}")
 
 

@@ -359,10 +359,16 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
--- Law 7: what a citizen wrote, and the day it came, never change.
-CREATE TRIGGER contribution_keep_original BEFORE UPDATE OF
-    constat_factuel, idees_ameliorations, content_hash, input_hash, received_on, municipality
-    ON contribution FOR EACH ROW EXECUTE FUNCTION refuse_change();
-
 CREATE TRIGGER contribution_keep_decision BEFORE UPDATE OF state ON contribution
     FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION keep_decision();
+
+-- Law 7: what a citizen wrote, and the day it came, never change.
+CREATE FUNCTION keep_original() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'contribution %: a citizen''s words and the day they came are kept as received; '
+        'a corrected text is a contribution of its own', OLD.contribution_id
+        USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER contribution_keep_original BEFORE UPDATE OF
+    constat_factuel, idees_ameliorations, content_hash, input_hash, received_on, municipality
+    ON contribution FOR EACH ROW EXECUTE FUNCTION keep_original();

@@ -14,12 +14,10 @@ from include.contributions.model import (
 from include.errors import ReconciliationError
 from include.ports import LoadCounts, SourceFile
 from participation.ledger.connection import Connection
+from participation.ledger.locks import PLACE_LOCK
 
 EMITTER = "load_contributions"
 """Outbox rows of our own loads carry this name; ``load_contributions`` announces them, nobody else."""
-
-PLACE_LOCK = 7_142_028
-"""Held while a file's entries find their places."""
 
 NEWER_VERSION = "another version of the file"
 OTHER_NAME = "the same bytes under another name"

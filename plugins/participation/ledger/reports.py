@@ -45,6 +45,15 @@ def newest_report(connection: Connection, municipality: str) -> date | None:
     return row[0] if row else None
 
 
+def report_path(connection: Connection, municipality: str, day: date) -> str | None:
+    """Return where a day's HTML page was written, or None when it has no report."""
+    row = connection.execute(
+        "SELECT html_path FROM report WHERE municipality = %s AND received_on = %s",
+        (municipality, day),
+    ).fetchone()
+    return str(row[0]) if row else None
+
+
 def report_of_run(
     connection: Connection, municipality: str, dag_id: str, run_id: str
 ) -> date | None:

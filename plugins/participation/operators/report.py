@@ -8,7 +8,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 from include.contributions import report
 from include.contributions.model import STATES
 from include.dockets import docket
-from participation.contribution_tasks import run_day, yesterday
+from participation.days import run_day, yesterday
 from participation.ledger import figures
 from participation.ledger.reports import save_report
 from participation.steps import visit
@@ -49,7 +49,7 @@ class PublishReportOperator(BaseOperator):
             ReconciliationError: The page's numbers differ from the recount; nothing was written.
         """
         with visit("report") as here:
-            day = run_day(self.day or None, None) or yesterday()
+            day = run_day(self.day) or yesterday()
             here.works_on(day)
             here.item = day.isoformat()
             municipality = here.settings.municipality

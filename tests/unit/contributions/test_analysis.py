@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from include.contributions.analysis import (
+    DEATHS,
     SAVE_AFTER_S,
     SAVE_EVERY,
     SYSTEMATIC,
@@ -15,7 +16,12 @@ from include.contributions.analysis import (
 from include.contributions.model import Contribution
 from include.contributions.processors import contribution_workflow
 from include.contributions.reviewer import embedded_reviewer
-from include.errors import ProcessingError, RubricChangedError, TransientError
+from include.errors import (
+    LeaseLostError,
+    ProcessingError,
+    RubricChangedError,
+    TransientError,
+)
 
 REVIEWER = embedded_reviewer()
 RUBRIC = REVIEWER.rubric_version
@@ -49,6 +55,11 @@ class MemoryStore:
 
     def begin_alone(self, lease, step, item_id):
         self.begun[item_id] = self.begun.get(item_id, 0) + 1
+
+    def end_alone(self, step, item_id):
+        self.begun[item_id] -= 1
+        if not self.begun[item_id]:
+            del self.begun[item_id]
 
     def save(self, lease, step, answers, failures):
         self.saves += 1
@@ -227,3 +238,87 @@ def test_a_death_that_was_no_texts_fault_sets_nothing_aside():
     assert (counts.stored, counts.set_aside) == (SAVE_EVERY + 3, 0)
     assert store.begun == {}
     assert store.saves == SAVE_EVERY + 1
+
+
+def test_a_reviewer_that_is_away_while_a_text_is_judged_alone_is_no_death():
+    """Only a process that did not come back speaks against a text, however often the rest fails."""
+    store, away = store_of(3), Faulty({"c-0001": TransientError("away")})
+
+    for _ in range(DEATHS + 1):
+        with pytest.raises(ProcessingError, match="away"):
+            judge_chunk(1, validating(away), store, RUBRIC, after_death=True)
+        assert store.begun == {}
+    judge_chunk(1, validating(Faulty({})), store, RUBRIC, after_death=True)
+
+    assert len(store.results) == 3
+    assert store.set_aside == {}
+
+
+def test_a_failure_alone_keeps_the_deaths_before_it():
+    """One note is taken back, not the whole count: the text killed its process once already."""
+    store = store_of(1)
+    for fault in (Killed(), TransientError("away")):
+        with pytest.raises((Killed, ProcessingError)):
+            judge_chunk(1, validating(Faulty({"c-0000": fault})), store, RUBRIC, after_death=True)
+
+        assert store.begun == {"c-0000": 1}
+
+
+def test_a_lease_that_is_lost_while_a_text_is_judged_alone_is_no_death(monkeypatch):
+    """The attempt that took the chunk over must not inherit a note of an attempt that lives."""
+    store = store_of(2)
+
+    def lost(*_):
+        raise LeaseLostError("another attempt has it")
+
+    monkeypatch.setattr(store, "save", lost)
+
+    with pytest.raises(LeaseLostError):
+        judge_chunk(1, validating(Faulty({})), store, RUBRIC, after_death=True)
+
+    assert store.begun == {}
+
+
+def test_the_error_on_its_way_up_is_not_hidden_by_a_note_that_stays(monkeypatch):
+    """The ledger may be what failed: then the note cannot be taken back, and the cause is still told."""
+    store = store_of(1)
+
+    def gone(*_):
+        raise TransientError("no ledger")
+
+    monkeypatch.setattr(store, "end_alone", gone)
+
+    with pytest.raises(ProcessingError, match="away"):
+        judge_chunk(
+            1,
+            validating(Faulty({"c-0000": TransientError("away")})),
+            store,
+            RUBRIC,
+            after_death=True,
+        )
+
+
+def test_a_reviewer_that_fails_on_everything_after_a_death_sets_nothing_aside():
+    """One by one it is the step that is broken as well, in every attempt."""
+    store = store_of(SYSTEMATIC + 5)
+    faults = {c.contribution_id: ValueError("broken") for c in store.contributions}
+
+    for _ in range(2):
+        with pytest.raises(ProcessingError, match="broken"):
+            judge_chunk(1, validating(Faulty(faults)), store, RUBRIC, after_death=True)
+
+    assert (store.results, store.set_aside, store.begun, store.saves) == ({}, {}, {}, 0)
+
+
+@pytest.mark.parametrize("odd", ["c-0000", "c-0002", "c-0004"])
+def test_an_odd_text_judged_alone_is_set_aside_beside_the_answers(odd):
+    """It waits for the first answer, or for the end of its batch, and its note is gone at once."""
+    store = store_of(5)
+
+    counts = judge_chunk(
+        1, validating(Faulty({odd: ValueError("odd")})), store, RUBRIC, after_death=True
+    )
+
+    assert (counts.stored, counts.set_aside, counts.taken) == (4, 1, 5)
+    assert store.set_aside == {odd: "ValueError"}
+    assert store.begun == {}
