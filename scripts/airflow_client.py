@@ -112,8 +112,6 @@ class AirflowClient:
         """Say whether every run of a backfill ended."""
         return self._get(f"/backfills/{backfill_id}")["completed_at"] is not None
 
-    # How
-
     def _pages(self, path: str, key: str, **query: Any) -> Iterator[dict[str, Any]]:
         offset = 0
         while True:

@@ -35,7 +35,7 @@ make judge IN=texts.jsonl OUT=results.jsonl   the same judgement, without Airflo
 make test            unit, DAG, integration and end-to-end tests
 make test-services   tests that need server PostgreSQL, Redis, Chromium, Tesseract
 make lint            ruff, mypy, import-linter
-make docs            write docs/ anew from the DAGs
+make docs            write docs/ anew from the DAGs and the list of mutations
 make bench           how fast, beside the alternatives
 make chaos           kill things at random and count what is lost
 make clean           remove environments, caches and the state folder
@@ -129,7 +129,7 @@ def lint() -> int:
 
 def docs() -> int:
     """Write the pages that the code writes."""
-    return in_environment("scripts/dag_docs.py")
+    return max(in_environment("scripts/dag_docs.py"), in_environment("scripts/law_docs.py"))
 
 
 def bench() -> int:
@@ -184,9 +184,6 @@ VERBS: dict[str, Callable[[], int]] = {
     "chaos": chaos,
     "clean": clean,
 }
-
-
-# Environments
 
 
 def in_environment(*arguments: str) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from include.orphans import become_subreaper, die_with_parent
+from participation.orphans import become_subreaper, die_with_parent
 
 LOG_LIMIT_BYTES = 20_000_000
 """A longer log is set aside when its process starts again; one older copy is kept."""

@@ -22,9 +22,11 @@ import airflow_database
 import processes
 from accounts import NoAccountError
 from airflow_settings import Ports, environment, ui_address
-from components import SILENCE_LIMIT_S, Component, airflow_components
-from include.orphans import become_subreaper, die_with_parent
+from components import Component, airflow_components
+from health import SILENCE_LIMIT_S
+from include.errors import ConfigurationError, ParticipationError
 from participation.ledger import migrate
+from participation.orphans import become_subreaper, die_with_parent
 from postgres import EmbeddedPostgres, PostgresError, last_lines
 from processes import Identity
 from state_folder import ROOT, AlreadyRunningError, StateFolder
@@ -83,8 +85,6 @@ class Supervisor:
         self._next_health_at = 0.0
         self._noted: set[Identity] = set()
 
-    # The life of a run
-
     def run(self) -> int:
         """Start, watch and stop everything; the exit code of ``make run``."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -93,7 +93,7 @@ class Supervisor:
         try:
             self.start()
             self.watch()
-        except (HopelessError, PostgresError, psycopg.Error) as error:
+        except (HopelessError, PostgresError, ParticipationError, psycopg.Error) as error:
             self.say(f"cannot go on: {error}")
             return 1
         finally:
@@ -164,8 +164,6 @@ class Supervisor:
         self.state.note("processes", {"identities": []})
         self.say("stopped")
 
-    # Looking after
-
     def _look_after_postgres(self) -> None:
         now = time.monotonic()
         if self.postgres.is_running():
@@ -206,7 +204,7 @@ class Supervisor:
         code = component.process.poll()
         if code is not None:
             self._take_down(component, f"ended ({_how(code)})")
-        elif silent := component.silence_s(now):
+        elif silent := component.health.silence_s(now):
             self._take_down(component, f"gave no sign of life for {silent:.0f} s")
 
     def _start(self, component: Component) -> None:
@@ -221,13 +219,14 @@ class Supervisor:
         """End what is left of a component and plan its next start."""
         component.end()
         now = time.monotonic()
-        delay = component.backed_off_s(now)
+        delay = component.health.backed_off_s(now)
         component.due_at = now + delay
         when = f" in {delay:.0f} s" if delay else ""
         self.say(f"{component.name} {why}: starting it again{when}")
-        if component.failures >= HOPELESS_AFTER and not component.was_well:
+        failures = component.health.failures
+        if failures >= HOPELESS_AFTER and not component.health.was_well:
             raise HopelessError(
-                f"{component.name} ended {component.failures} times without coming up\n"
+                f"{component.name} ended {failures} times without coming up\n"
                 + last_lines(component.log(self.state.logs), 15)
             )
 
@@ -286,10 +285,10 @@ class Supervisor:
         """Nobody could be heard for a while: count everybody's silence from now."""
         now = time.monotonic()
         for component in self.components:
-            component.heard_at = now
+            component.health.forgive_silence(now)
 
     def _ui_was_well(self) -> bool:
-        return self.components[0].was_well
+        return self.components[0].health.was_well
 
     def _look_after_main_job(self) -> None:
         if self.main_job is None or (code := self.main_job.poll()) is None:
@@ -337,11 +336,22 @@ class Supervisor:
         end_noted_processes(self.state)
         self.postgres.end_leftovers()
 
-    # Details
-
     def _migrate(self) -> None:
-        """Bring both databases to the form this version needs."""
-        applied = migrate(self.postgres.ledger_dsn)
+        """Bring both databases to the form this version needs.
+
+        Raises:
+            HopelessError: The ledger has a form that this version cannot go on from, or Airflow's
+                own migration failed; the message holds the remedy or the end of the log.
+            LedgerUnavailableError: The ledger cannot be opened; nothing was half applied.
+        """
+        try:
+            applied = migrate(self.postgres.ledger_dsn)
+        except ConfigurationError as error:
+            raise HopelessError(
+                f"{error}. The ledger in {self.state.folder} was made by another version of the"
+                " project: go on with that version, or let `make clean` remove the folder, with all"
+                " that is in it, and `make run` begin a new one"
+            ) from error
         if applied:
             self.say(f"ledger: {len(applied)} migrations applied")
         installed = version("apache-airflow")

@@ -102,9 +102,10 @@ sys.exit(processes.guarded(work, lambda: None))
 def test_the_guard_leaves_nothing_behind(ending, code):
     """However the work ends, what it started ends too, and its exit code is told."""
     scripts = Path(processes.__file__).parent
+    roots = (scripts, scripts.parent, scripts.parent / "plugins")
     guard = subprocess.Popen(
         [sys.executable, "-c", GUARD.format(ending=ending)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(scripts), str(scripts.parent)))},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, roots))},
         stderr=subprocess.DEVNULL,
     )
     left = []

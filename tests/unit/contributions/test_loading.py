@@ -16,11 +16,11 @@ from include.contributions.loading import load_folder
 from include.contributions.model import BrokenRecord, Category, Record, content_hash
 from include.errors import LedgerUnavailableError, UnreadableSourceError
 from include.ports import LoadCounts
+from tests.shared_data import shared_data
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
 REPOSITORY = Path(__file__).parents[3]
 SAMPLES = REPOSITORY / "include" / "samples"
-SHARED = REPOSITORY.parent / "shared" / "data"
 LINE = '{"id": "1", "text": "Le banc du quai est cassé."}\n'
 
 
@@ -511,17 +511,16 @@ def test_no_bytes_break_a_load_or_lose_a_line(tmp_path_factory, content, name):
             assert outcome.records + outcome.broken == len(lines)
 
 
-@pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the shared data folder is not beside the repository"
-)
 @pytest.mark.parametrize(("folder", "count"), [("contributions", 50), ("civic", 4085)])
 def test_real_texts_come_out_one_for_one(store, folder, count):
-    """Every entry of the real files is a record under its own id."""
-    outcome = load_folder(SHARED / folder, store, now=NOW)
+    """Every entry of the real files (kept beside the project, not in it) is a record under its own id."""
+    inputs = shared_data(folder)
+
+    outcome = load_folder(inputs, store, now=NOW)
 
     assert (outcome.records, outcome.broken, outcome.waiting) == (count, 0, ())
     expected = Counter()
-    for path in (SHARED / folder).iterdir():
+    for path in inputs.iterdir():
         if path.suffix == ".jsonl":
             expected.update(json.loads(line)["id"] for line in path.open())
         else:
