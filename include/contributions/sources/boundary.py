@@ -4,23 +4,23 @@ What an adapter found, of whatever type, becomes a ``Record`` that any store can
 ``BrokenRecord`` with a sentence for the clerk who can mend it. Texts stay as written, in NFC; a
 character that cannot be stored becomes U+FFFD and is counted in the record's metadata.
 
-Of a broken entry the fields that are a contribution's own are shown, and nothing else of it. Where
-fields cannot be told apart, its beginning stands for it. Telephone numbers and addresses are
+Of a broken entry the fields that are a contribution's own are shown, and nothing else of it. Of a
+row whose columns are all known, its beginning stands for it. Telephone numbers and addresses are
 blotted out of both: the whole entry is in the town's own file, at the place that is named.
 """
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from include.contributions.model import MAX_TEXT_CHARACTERS, BrokenRecord, Record
+from include.contributions.model import MAX_TEXT_CHARACTERS, BrokenRecord, Record, folded
 from include.contributions.sources.blotting import BLOT_RATIO, blotted
 from include.contributions.sources.dates import EARLIEST, parse_day
-from include.contributions.sources.fields import Role, folded_label, role_of
+from include.contributions.sources.fields import TEXT_ROLES, Role, folded_label, role_of
 from include.errors import UnreadableRecordError
 
 TRUNCATED = "truncated"
@@ -43,6 +43,7 @@ _BODY = re.compile(
     r"(?:\*\*Vos idées d['’]améliorations?\s*:?\*\*\s*:?(?P<idees>.*))?",
     re.DOTALL | re.IGNORECASE,
 )
+_WHOLE_TEXTS: tuple[Role, ...] = ("text", "body")
 _STRUCK = re.compile(r"~+([^~\n]+)~+|<(?:del|s|strike)>(.*?)</(?:del|s|strike)>", re.IGNORECASE)
 
 
@@ -62,11 +63,13 @@ class Entry:
     Attributes:
         locator: Where in the file; as in ``Record``.
         found: The value of each field that was there.
+        further: Texts of a field that was there more than once, under other names.
         notes: What goes into the metadata.
     """
 
     locator: str
     found: dict[Role, Any] = field(default_factory=dict)
+    further: list[tuple[Role, Any]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -79,28 +82,39 @@ def source_name(path: Path) -> str:
     return folded_label(path.stem).replace(" ", "-") or "source"
 
 
-def entry_of(values: Mapping[str, Any], locator: str) -> Entry:
-    """Sort a mapping's values by the field their keys stand for; unknown keys are left out."""
+def entry_of(values: Iterable[tuple[str, Any]], locator: str) -> Entry:
+    """Sort named values by the field their names stand for; unknown names are left out."""
     entry = Entry(locator)
     ranks: dict[Role, int] = {}
-    for key, value in values.items():
+    nested: Any = None
+    for key, value in values:
         if value is None or value == "":
             continue
+        if key == "metadata":
+            nested = value
         sorted_as = role_of(key)
         if sorted_as is None:
             continue
         role, rank = sorted_as
         if role == "note":
             _note(entry, key, value)
-        elif rank < ranks.get(role, rank + 1):
-            ranks[role] = rank
-            entry.found[role] = value
-    nested = values.get("metadata")
+        else:
+            _take(entry, ranks, role, rank, value)
     if isinstance(nested, Mapping) and "submitted" not in entry.found:
         moment = next((v for key, v in nested.items() if role_of(key) == ("submitted", 0)), None)
         if moment is not None:
             entry.found["submitted"] = moment
     return entry
+
+
+def _take(entry: Entry, ranks: dict[Role, int], role: Role, rank: int, value: Any) -> None:
+    """Keep the value under the best name of a field; of a text, the others as well."""
+    is_best = rank < ranks.get(role, rank + 1)
+    if role in TEXT_ROLES and role in ranks:
+        entry.further.append((role, entry.found[role] if is_best else value))
+    if is_best:
+        ranks[role] = rank
+        entry.found[role] = value
 
 
 def admitted(source: str, entry: Entry) -> Record | BrokenRecord:
@@ -158,6 +172,14 @@ def _kept(raw: str, length: int) -> str:
 def _record(source: str, entry: Entry) -> Record:
     found, metadata = entry.found, entry.notes
     constat, idees = _parts(found)
+    constat, idees = _with_further(entry, constat, idees)
+    length = len(constat) + len(idees)
+    if length > MAX_TEXT_CHARACTERS:
+        raise BadEntryError(
+            "too_long",
+            f"Le texte compte {length} caractères, la limite est de {MAX_TEXT_CHARACTERS} : "
+            "le raccourcir ou le joindre comme document.",
+        )
     external_id = _external_id(found.get("id"))
     category = _category(found.get("category"), metadata)
     submitted_on = _submitted_on(found.get("submitted"), metadata)
@@ -179,14 +201,38 @@ def _parts(found: Mapping[Role, Any]) -> tuple[str, str]:
         constat, idees = _split_body(_text(found, "body", "body"))
     if not _has_text(constat) and not _has_text(idees):
         raise BadEntryError("no_text", "L'entrée ne contient aucun texte : compléter le constat.")
-    length = len(constat) + len(idees)
-    if length > MAX_TEXT_CHARACTERS:
-        raise BadEntryError(
-            "too_long",
-            f"Le texte compte {length} caractères, la limite est de {MAX_TEXT_CHARACTERS} : "
-            "le raccourcir ou le joindre comme document.",
-        )
     return constat, idees
+
+
+def _with_further(entry: Entry, constat: str, idees: str) -> tuple[str, str]:
+    """Add the texts that stand under a second name of a field; note those that no part takes."""
+    has_parts = bool(entry.found.get("constat") or entry.found.get("idees"))
+    further = list(entry.further)
+    if has_parts:
+        further += [(role, entry.found[role]) for role in _WHOLE_TEXTS if role in entry.found]
+    elif entry.found.get("text") and "body" in entry.found:
+        further.append(("body", entry.found["body"]))
+    unread = []
+    for role, value in further:
+        if not isinstance(value, str):
+            unread.append(f"« {role} » ({_kind(value)})")
+        elif not _has_text(value) or _is_held(value, constat, idees):
+            continue
+        elif role == "constat":
+            constat = f"{constat}\n\n{value}".lstrip("\n")
+        elif role == "idees" or (role == "text" and not has_parts):
+            idees = f"{idees}\n\n{value}".lstrip("\n")
+        else:
+            unread.append(f"« {role} » ({len(value)} caractères)")
+    if unread:
+        entry.notes["unread_note"] = f"texte non lu : {', '.join(unread)}"[:MAX_NOTE_CHARACTERS]
+    return constat, idees
+
+
+def _is_held(value: str, constat: str, idees: str) -> bool:
+    """Say whether a text only repeats what the parts already say."""
+    held = folded(f"{constat} {idees}")
+    return all(folded(part) in held for part in _split_body(value))
 
 
 def _text(found: Mapping[Role, Any], role: Role, name: str) -> str:

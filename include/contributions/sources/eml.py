@@ -6,12 +6,13 @@ minutes to take apart is refused before it is tried.
 
 import re
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from html.parser import HTMLParser
 from itertools import islice
 from pathlib import Path
 
 from include.contributions.sources.boundary import BadEntryError
+from include.contributions.sources.encodings import decoded_bytes
 
 MAX_LINES = 1_000_000
 """More than a file of that size has when its lines have words."""
@@ -49,7 +50,7 @@ def saved_mail(content: bytes) -> tuple[str, str | None]:
     except BadEntryError:
         raise
     except Exception:  # noqa: BLE001  the email package raises any kind of error on damaged headers
-        return content.decode("utf-8", "surrogateescape"), None
+        return decoded_bytes(content), None
 
 
 def _is_oversized(content: bytes) -> bool:
@@ -64,17 +65,23 @@ def _message_text(message: EmailMessage) -> str:
     part = message.get_body(preferencelist=("plain", "html"))
     if part is None:
         return ""
-    try:
-        content = str(part.get_content())
-    except (LookupError, ValueError):
-        # A charset nobody knows: the bytes are there, and unreadable ones stay visible.
-        payload = part.get_payload(decode=True)
-        content = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+    content = _decoded_part(part)
     if part.get_content_subtype() != "html":
         return content
     if len(content) > MAX_HTML_CHARACTERS:
         raise BadEntryError("too_large", f"La page du courriel est trop longue : {_AS_TEXT}")
     return _without_tags(content)
+
+
+def _decoded_part(part: MIMEPart) -> str:
+    """Decode a part as it says, else as its bytes say: many programs name no charset, or another."""
+    payload = part.get_payload(decode=True)
+    if not isinstance(payload, bytes):
+        return str(payload or "")
+    try:
+        return payload.decode(part.get_content_charset("us-ascii"))
+    except (LookupError, ValueError):
+        return decoded_bytes(payload)
 
 
 def _without_tags(markup: str) -> str:

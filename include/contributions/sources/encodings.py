@@ -89,6 +89,17 @@ def open_text(path: Path, encoding: str) -> TextIO:
     return path.open(encoding=encoding, errors=errors, newline="\n")
 
 
+def decoded_bytes(content: bytes) -> str:
+    """Decode a text that does not say in which encoding it is, or says it wrongly."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        encoding = _encoding(content[:SAMPLE_BYTES], _around(content, error), is_utf8=False)
+    return content.decode(
+        encoding, "replace" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
+    )
+
+
 def bounded_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """Number the lines from 1; of one that is too long to hold only the beginning comes out."""
     with open_text(path, encoding) as stream:

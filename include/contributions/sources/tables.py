@@ -172,10 +172,7 @@ def _read(source: str, heading: _Heading, row: _Row) -> Record | BrokenRecord:
         detail = f"La ligne compte {len(cells)} colonnes au lieu de {expected} : la corriger."
         return broken(locator, "wrong_columns", detail, shown)
     # A row may have fewer cells than a heading has names, and costs no more than it has.
-    values: dict[str, str] = {}
-    for name, cell in zip(heading.names, cells, strict=False):
-        values.setdefault(name, cell)
-    return admitted(source, entry_of(values, locator))
+    return admitted(source, entry_of(zip(heading.names, cells, strict=False), locator))
 
 
 def _cells(raw: str, delimiter: str) -> list[str]:
