@@ -101,9 +101,13 @@ class PreparingStore:
         """As the store does."""
         self.store.begin_alone(lease, step, item_id)
 
-    def end_alone(self, step: str, item_id: str) -> None:
+    def end_alone(self, lease: Lease, step: str, item_id: str) -> None:
         """As the store does."""
-        self.store.end_alone(step, item_id)
+        self.store.end_alone(lease, step, item_id)
+
+    def has_results(self, lease: Lease, step: str) -> bool:
+        """As the store does."""
+        return self.store.has_results(lease, step)
 
     def save(
         self,

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
 
 from include.contributions.model import Classification, Contribution, Validation
 from include.contributions.processors import contribution_context
+from include.contributions.sources.boundary import cleaned
 from include.errors import ProcessingError, RubricChangedError, says_it_passes
 from include.processing.model import ErrorStrategy, ItemOutcome, ProcessingContext, Step
 from include.processing.workflow import run_step_over_items
@@ -30,10 +32,13 @@ DEATHS = 2
 """A contribution over which the process died so often, judged alone, is set aside."""
 
 SYSTEMATIC = 20
-"""When so many contributions fail and none succeeds, the step is broken, not the texts."""
+"""When so many contributions fail and none of the chunk succeeds, the step is broken, not the texts."""
 
 ANSWERS: dict[str, type[BaseModel]] = {"validate": Validation, "classify": Classification}
 """The form in which a later step reads an earlier step's stored output."""
+
+CONTROL = "\\u"
+"""How JSON writes a control character, NUL among them."""
 
 NEEDS: dict[str, tuple[str, ...]] = {"evaluate": ("validate", "classify")}
 """Which earlier outputs a step reads."""
@@ -95,8 +100,11 @@ class ChunkStore(Protocol):
     def begin_alone(self, lease: Lease, step: str, item_id: str) -> None:
         """Note, before it is judged, that an item is judged alone; saving it takes the note away."""
 
-    def end_alone(self, step: str, item_id: str) -> None:
+    def end_alone(self, lease: Lease, step: str, item_id: str) -> None:
         """Take one such note back: nothing was saved, but the process is alive to say so."""
+
+    def has_results(self, lease: Lease, step: str) -> bool:
+        """Say whether any contribution of the chunk has its result of the step."""
 
     def save(
         self,
@@ -137,7 +145,8 @@ def judge_chunk(
         rubric_version: Of the reviewer that the step asks.
         progress: Told the counts so far whenever results were saved.
         last_attempt: No retry will follow: an item that failed in a way that another attempt might
-            have mended is set aside as well, so that one odd text does not hold up its chunk.
+            have mended is set aside as well, and many odd texts in a row do not end the attempt, so
+            that they do not hold up their chunk. Only when none succeeds is none set aside.
         after_death: The attempt before was killed or ran out of time: what it may have been at is
             judged one by one.
         clock: Counts seconds.
@@ -165,6 +174,7 @@ def judge_chunk(
         work.save()
         after_death = False
         progress(work.counts)
+    work.finish()
     return work.counts
 
 
@@ -181,7 +191,8 @@ class _Work:
     counts: ChunkCounts = field(default_factory=ChunkCounts)
     answers: list[Answer] = field(default_factory=list)
     failures: list[ItemFailure] = field(default_factory=list)
-    failed_in_a_row: int = 0
+    last_error: ProcessingError | None = None
+    succeeded: bool = False
 
     def judge(self, items: Sequence[WaitingItem]) -> None:
         """Ask the step; what it answers is saved as time goes by, and the rest by :meth:`save`."""
@@ -191,12 +202,12 @@ class _Work:
         for outcome in run_step_over_items(self.step, contexts, strategy=ErrorStrategy.CONTINUE):
             if outcome.error is None:
                 self.answers.append(_answer(outcome, hashes[outcome.item_id]))
-                self.failed_in_a_row = 0
+                self.succeeded = True
             else:
                 failure = _set_aside(outcome.item_id, outcome.error, self.last_attempt)
                 self.failures.append(failure)
-                self.failed_in_a_row += 1
-                if self.failed_in_a_row >= SYSTEMATIC and not self.answers:
+                self.last_error = outcome.error
+                if self._looks_broken() and not self.last_attempt:
                     raise outcome.error
             # Failures alone are kept back: the step may turn out to be what is broken.
             if self.answers and self.clock() - saved_at >= SAVE_AFTER_S:
@@ -226,10 +237,22 @@ class _Work:
             raise
 
     def save(self) -> None:
-        """Store the answers and failures so far."""
-        if self.answers or self.failures:
+        """Store the answers and failures so far; failures stay back while the step looks broken."""
+        if (self.answers or self.failures) and not self._looks_broken():
             self._store(self.answers, self.failures)
             self.answers, self.failures = [], []
+
+    def finish(self) -> None:
+        """Fail when the whole chunk went by and what failed is still kept back."""
+        if self.failures and self.last_error is not None:
+            raise self.last_error
+
+    def _looks_broken(self) -> bool:
+        """Say whether many failed and nothing of the chunk succeeded, in earlier attempts either."""
+        if self.succeeded or len(self.failures) < SYSTEMATIC:
+            return False
+        self.succeeded = self.store.has_results(self.lease, self.step.name)
+        return not self.succeeded
 
     def _store(self, answers: list[Answer], failures: list[ItemFailure]) -> None:
         stored = self.store.save(self.lease, self.step.name, answers, failures)
@@ -240,7 +263,7 @@ class _Work:
     def _end_alone(self, item_id: str) -> None:
         # Best effort: the ledger may be what failed, and that error must not hide behind this one.
         with suppress(Exception):
-            self.store.end_alone(self.step.name, item_id)
+            self.store.end_alone(self.lease, self.step.name, item_id)
 
 
 def _context(item: WaitingItem) -> ProcessingContext:
@@ -252,12 +275,32 @@ def _context(item: WaitingItem) -> ProcessingContext:
 
 def _answer(outcome: ItemOutcome, input_hash: str) -> Answer:
     result: Any = outcome.result
-    return Answer(
-        outcome.item_id, input_hash, result.model_dump_json(), result.confidence, result.engine
-    )
+    engine, _ = cleaned(result.engine)
+    return Answer(outcome.item_id, input_hash, _storable(result), result.confidence, engine)
+
+
+def _storable(result: BaseModel) -> str:
+    """Write a result as JSON that any store takes; a reviewer's words come from outside as well."""
+    try:
+        written = result.model_dump_json()
+    except PydanticSerializationError:  # a lone surrogate
+        written = CONTROL
+    # Other characters than controls are written as they are.
+    return to_json(_cleaned(result.model_dump())).decode() if CONTROL in written else written
+
+
+def _cleaned(value: Any) -> Any:
+    match value:
+        case str():
+            return cleaned(value)[0]
+        case Mapping():
+            return {_cleaned(key): _cleaned(each) for key, each in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_cleaned(each) for each in value]
+    return value
 
 
 def _set_aside(item_id: str, error: ProcessingError, last_attempt: bool) -> ItemFailure:  # noqa: FBT001 - one private caller
     if says_it_passes(error) and not last_attempt:
         raise error
-    return ItemFailure(item_id, type(error.cause).__name__, str(error)[:2000])
+    return ItemFailure(item_id, type(error.cause).__name__, cleaned(str(error))[0][:2000])

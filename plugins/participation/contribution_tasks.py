@@ -8,7 +8,9 @@ whole result of a single text.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.contributions import loading, scoring
 from include.contributions.analysis import ChunkCounts, judge_chunk
-from include.contributions.model import Contribution
+from include.contributions.model import MAX_TEXT_CHARACTERS, Contribution
 from include.contributions.processors import contribution_workflow
 from include.contributions.reviewer import embedded_reviewer
 from include.contributions.sources.boundary import cleaned
@@ -38,6 +40,9 @@ from participation.steps import Visit, step_task
 
 SINGLE_SOURCE = "rest"
 """Source of a text that came in a run's conf instead of a file; the run's DAG is its locator."""
+
+MAX_BOOKS = 30
+"""Days whose books travel in a docket, the earliest ones; the totals are those of all days."""
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +84,7 @@ def announce_days(visit: Visit, emitter: str | None, outlet_events: Any) -> dict
     """Add one partition to the asset ``contributions`` for each day that has new rows."""
     found = outbox.waiting_days(visit.connection, visit.settings.municipality, emitter)
     visit.item = f"{len(found.days)} days"
-    visit.input_size = len(found.outbox_ids)
+    visit.input_size = found.row_count
     visit.output_size = len(found.days)
     if not found.days:
         raise AirflowSkipException("no day has new contributions: nothing to announce")
@@ -88,13 +93,19 @@ def announce_days(visit: Visit, emitter: str | None, outlet_events: Any) -> dict
     return {
         "day_count": len(found.days),
         "contribution_count": found.contribution_count,
-        "outbox_ids": list(found.outbox_ids),
+        "emitter": emitter,
+        "snapshot": found.snapshot,
     }
 
 
 def confirm_announced(visit: Visit, announced: dict[str, Any]) -> dict[str, Any]:
     """Mark the outbox rows as announced, now that their asset events are recorded."""
-    marked = outbox.mark_announced(visit.connection, announced["outbox_ids"])
+    marked = outbox.mark_announced(
+        visit.connection,
+        visit.settings.municipality,
+        announced["emitter"],
+        announced["snapshot"],
+    )
     visit.output_size = marked
     return {"confirmed": marked}
 
@@ -139,6 +150,10 @@ def _selection(
         storable, _ = cleaned(text)
         if not storable.strip():
             raise ConfigurationError("the text is empty: give the citizen's words")
+        if len(storable) > MAX_TEXT_CHARACTERS:
+            raise ConfigurationError(
+                f"the text has {len(storable)} characters, at most {MAX_TEXT_CHARACTERS}: shorten it"
+            )
         store = LedgerLoading(visit.connection, visit.settings.municipality)
         written = Contribution(f"{SINGLE_SOURCE}:{visit.attempt.run_id}", storable)
         return Selection(ids=(store.submit(written, visit.attempt.dag_id),))
@@ -150,12 +165,18 @@ def _selection(
 
 
 def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
-    """Run one step over one chunk; a retry goes on after the last batch that was stored."""
+    """Run one step over one chunk; a retry goes on after the last batch that was stored.
+
+    Raises:
+        AirflowSkipException: The chunk is settled, as when a task of a green run is cleared.
+    """
     reviewer = embedded_reviewer(visit.settings.municipality)
     steps = {each.name: each for each in contribution_workflow(reviewer).steps}
     visit.item = f"chunk {chunk_id}"
     visit.works_on(visit.analysis.day_of_chunk(chunk_id))
     visit.context["chunk"] = visit.item
+    if visit.analysis.is_settled(chunk_id):
+        raise AirflowSkipException(f"{visit.item} is settled already: nothing is left to do")
     counts = judge_chunk(
         chunk_id,
         steps[step],
@@ -224,7 +245,10 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
         str(each): books.reconcile(visit.connection, visit.settings.municipality, each)
         for each in days
     }
-    visit.output_size = sum(counts["submitted"] for counts in balanced.values())
+    totals = Counter[str]()
+    for counts in balanced.values():
+        totals.update(counts)
+    visit.output_size = totals["submitted"]
     failed = _failed_tasks(visit)
     if not balanced and visit.analysis.has_chunks():
         raise ReconciliationError("this run judged contributions, but no day's books were balanced")
@@ -234,7 +258,11 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
             f"results {left or 'none'} (id, contributions). They were given back: clear the failed "
             "tasks, or let the next run of the day take them"
         )
-    return {"books": balanced}
+    return {
+        "day_count": len(balanced),
+        "totals": dict(totals),
+        "books": dict(list(balanced.items())[:MAX_BOOKS]),
+    }
 
 
 def report_single(visit: Visit, text: str | None, ids: list[str] | None) -> dict[str, Any] | None:
@@ -330,7 +358,14 @@ def judge_chunks(chunk_ids: Any, **task_arguments: Any) -> Any:
 
 def _inside(inbox: Path, folder: str | None) -> Path:
     root = inbox.resolve()
-    wanted = (root / folder).resolve() if folder else root
+    try:
+        wanted = (root / folder).resolve() if folder else root
+        with suppress(FileNotFoundError):  # whoever loads it says that it is not there
+            wanted.stat()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL, a name too long
+        raise ConfigurationError(
+            f"folder {folder!r} is no path in the inbox {root} ({error}): name a folder inside it"
+        ) from error
     if wanted != root and root not in wanted.parents:
         raise ConfigurationError(
             f"folder {folder!r} lies outside the inbox {root}: name a folder inside it, "

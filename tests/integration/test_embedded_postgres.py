@@ -2,6 +2,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -167,3 +168,16 @@ def test_root_never_runs_it_even_where_only_root_may_go(tmp_path):
         moved_to = Path((closed / "postgres" / "moved-to").read_text().strip())
         assert moved_to == server.home
     shutil.rmtree(moved_to)
+
+
+def test_the_log_holds_no_word_of_a_row_that_failed(folder):
+    """Neither the row nor the statement: both would be a citizen's text, in a file of the server."""
+    with running(folder) as server, psycopg.connect(server.ledger_dsn) as connection:
+        connection.execute("CREATE TABLE said (words text CHECK (length(words) < 3))")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute("INSERT INTO said VALUES ('je suis Marie Le Goff')")
+
+        logged = server.log.read_text(errors="replace")
+        assert "said_words_check" in logged
+        assert "Marie" not in logged
+        assert stat.S_IMODE(server.log.stat().st_mode) == 0o600

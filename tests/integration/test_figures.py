@@ -43,7 +43,7 @@ class Town:
     def __init__(self, connection):
         self.connection = connection
         # Steps are measured per day and not per town: a day nobody else uses, in any ledger.
-        self.day = date(1500, 1, 1) + timedelta(days=secrets.randbelow(100_000))
+        self.day = date(2100, 1, 1) + timedelta(days=secrets.randbelow(100_000))
         self.name = f"town-{uuid4()}"
         self.numbers = count(1)
         self.run_id = f"run-{self.name}"
@@ -559,7 +559,8 @@ def test_lists_are_bounded_and_counts_exact(town):
     town.execute(
         "INSERT INTO contribution (contribution_id, municipality, source, external_id,"
         " constat_factuel, received_on, content_hash, input_hash)"
-        " SELECT %s || ':' || n, %s, 'form', n::text, repeat('mot ', 5000), %s, n::text, n::text"
+        " SELECT %s || ':' || n, %s, 'form', n::text,"
+        " left(repeat('mot ', 5000), 19996) || lpad(n::text, 4, '0'), %s, n::text, n::text"
         " FROM generate_series(1, 1500) AS n",
         town.name,
         town.name,

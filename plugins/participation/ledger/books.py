@@ -50,7 +50,8 @@ def _balanced(connection: Connection, names: Mapping[str, Any]) -> dict[str, int
         "  WHERE c.municipality = %(municipality)s AND c.received_on = %(day)s"
         "  AND c.state <> 'pending' AND c.state IS DISTINCT FROM coalesce(d.outcome,"
         "   CASE WHEN EXISTS (SELECT FROM quarantine q WHERE q.contribution_id ="
-        "     c.contribution_id AND q.resolved_at IS NULL) THEN 'quarantined'"
+        "     c.contribution_id AND q.rubric_version = c.state_rubric AND q.resolved_at IS NULL)"
+        "    THEN 'quarantined'"
         f"    ELSE {STATE_OF_ANSWER} END))::int",
         names,
     ).fetchone()

@@ -37,6 +37,13 @@ class ChunkResults(AttemptLedger):
             raise LeaseLostError(f"chunk {chunk_id} is settled already: nothing is left to do")
         return Lease(chunk_id, str(row[0]), str(row[1]))
 
+    def is_settled(self, chunk_id: int) -> bool:
+        """Say whether every contribution of a chunk has its state: nothing is left to do."""
+        query = (
+            "SELECT count(*) FROM work_chunk WHERE chunk_id = %(chunk)s AND settled_at IS NOT NULL"
+        )
+        return bool(self._one(query, {"chunk": chunk_id}))
+
     def waiting_items(
         self, lease: Lease, step: str, needs: Sequence[str], limit: int
     ) -> Iterator[list[WaitingItem]]:
@@ -56,14 +63,14 @@ class ChunkResults(AttemptLedger):
                 "SELECT c.contribution_id, c.constat_factuel, c.idees_ameliorations,"
                 f" c.declared_category, c.input_hash, coalesce(j.begun, 0){earlier}"
                 " FROM claim k JOIN contribution c USING (contribution_id)"
-                " LEFT JOIN judged_alone j ON (j.contribution_id, j.step)"
-                "  = (k.contribution_id, %(step)s)"
+                " LEFT JOIN judged_alone j ON (j.contribution_id, j.step, j.rubric_version)"
+                "  = (k.contribution_id, %(step)s, %(rubric)s)"
                 " WHERE k.chunk_id = %(chunk)s AND k.contribution_id > %(after)s"
                 " AND NOT EXISTS (SELECT FROM step_result r WHERE r.item_id = c.contribution_id"
                 "  AND r.step = %(step)s AND r.input_hash = c.input_hash"
                 "  AND r.rubric_version = %(rubric)s)"
                 " AND NOT EXISTS (SELECT FROM quarantine q WHERE q.contribution_id ="
-                "  c.contribution_id AND q.resolved_at IS NULL)"
+                "  c.contribution_id AND q.rubric_version = %(rubric)s AND q.resolved_at IS NULL)"
                 " ORDER BY k.contribution_id LIMIT %(limit)s",
                 {
                     "chunk": lease.chunk_id,
@@ -82,32 +89,48 @@ class ChunkResults(AttemptLedger):
     def begin_alone(self, lease: Lease, step: str, item_id: str) -> None:
         """Note that an item is judged alone now; committed before the judgement begins.
 
+        Notes are kept per rubric: rules and engine that were mended are not judged by those deaths.
+
         Raises:
             LeaseLostError: Another attempt holds the chunk now.
         """
         with self.connection.transaction():
             self._hold(lease)
             self.connection.execute(
-                "INSERT INTO judged_alone (contribution_id, step) VALUES (%s, %s)"
-                " ON CONFLICT (contribution_id, step)"
+                "INSERT INTO judged_alone (contribution_id, step, rubric_version)"
+                " VALUES (%s, %s, %s) ON CONFLICT (contribution_id, step, rubric_version)"
                 " DO UPDATE SET begun = judged_alone.begun + 1, begun_at = now()",
-                (item_id, step),
+                (item_id, step, lease.rubric_version),
             )
 
-    def end_alone(self, step: str, item_id: str) -> None:
+    def end_alone(self, lease: Lease, step: str, item_id: str) -> None:
         """Take one note of :meth:`begin_alone` back: the judgement failed, but the process lives.
 
-        Needs no lease: what is taken back is this attempt's own note, whoever works on now.
+        The lease may be lost by now: what is taken back is this attempt's own note, whoever works on now.
         """
+        key = (item_id, step, lease.rubric_version)
         with self.connection.transaction():
             self.connection.execute(
-                "UPDATE judged_alone SET begun = begun - 1 WHERE (contribution_id, step) = (%s, %s)",
-                (item_id, step),
+                "UPDATE judged_alone SET begun = begun - 1"
+                " WHERE (contribution_id, step, rubric_version) = (%s, %s, %s)",
+                key,
             )
             self.connection.execute(
-                "DELETE FROM judged_alone WHERE (contribution_id, step) = (%s, %s) AND begun < 1",
-                (item_id, step),
+                "DELETE FROM judged_alone"
+                " WHERE (contribution_id, step, rubric_version) = (%s, %s, %s) AND begun < 1",
+                key,
             )
+
+    def has_results(self, lease: Lease, step: str) -> bool:
+        """Say whether any contribution of the chunk has its result of the step."""
+        query = (
+            "SELECT count(*) FROM (SELECT FROM claim k JOIN contribution c USING (contribution_id)"
+            " JOIN step_result r ON r.item_id = c.contribution_id AND r.step = %(step)s"
+            " AND r.input_hash = c.input_hash AND r.rubric_version = %(rubric)s"
+            " WHERE k.chunk_id = %(chunk)s LIMIT 1) AS found"
+        )
+        names = {"step": step, "rubric": lease.rubric_version, "chunk": lease.chunk_id}
+        return bool(self._one(query, names))
 
     def save(
         self,
@@ -159,7 +182,8 @@ class ChunkResults(AttemptLedger):
             ).rowcount
             self.connection.execute(
                 "DELETE FROM judged_alone j USING answer a"
-                " WHERE (j.contribution_id, j.step) = (a.item_id, %(step)s)",
+                " WHERE (j.contribution_id, j.step, j.rubric_version)"
+                "  = (a.item_id, %(step)s, %(rubric)s)",
                 names,
             )
             for failure in failures:
@@ -180,18 +204,20 @@ class ChunkResults(AttemptLedger):
 
     def _quarantine(self, lease: Lease, step: str, failure: ItemFailure) -> None:
         self.connection.execute(
-            "DELETE FROM judged_alone WHERE (contribution_id, step) = (%s, %s)",
-            (failure.item_id, step),
+            "DELETE FROM judged_alone WHERE (contribution_id, step, rubric_version) = (%s, %s, %s)",
+            (failure.item_id, step, lease.rubric_version),
         )
         self.connection.execute(
-            "INSERT INTO quarantine (municipality, kind, locator, contribution_id, step, reason,"
-            " detail, received_on) SELECT c.municipality, 'contribution', c.contribution_id,"
-            " c.contribution_id, %(step)s, %(reason)s, %(detail)s, c.received_on"
+            "INSERT INTO quarantine (municipality, kind, locator, contribution_id, step,"
+            " rubric_version, reason, detail, received_on) SELECT c.municipality, 'contribution',"
+            " c.contribution_id, c.contribution_id, %(step)s, %(rubric)s, %(reason)s, %(detail)s,"
+            " c.received_on"
             " FROM contribution c JOIN claim k USING (contribution_id)"
             " WHERE c.contribution_id = %(item)s AND k.chunk_id = %(chunk)s"
             " ON CONFLICT DO NOTHING",
             {
                 "step": step,
+                "rubric": lease.rubric_version,
                 "reason": failure.reason,
                 "detail": failure.detail,
                 "item": failure.item_id,

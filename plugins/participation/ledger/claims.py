@@ -171,10 +171,12 @@ class Claims(AttemptLedger):
         }
 
     def _take_out_of_quarantine(self, names: Mapping[str, Any]) -> None:
+        # Also what a run set aside under other rules and left before it settled.
         self.connection.execute(
             "UPDATE quarantine SET resolved_at = now(), resolution = 'judged again'"
-            " WHERE resolved_at IS NULL AND contribution_id IN"
-            " (SELECT contribution_id FROM wanted WHERE state = 'quarantined')"
+            " WHERE resolved_at IS NULL AND contribution_id IN (SELECT contribution_id FROM wanted"
+            "  WHERE state = 'quarantined' OR quarantine.rubric_version <> %(rubric)s)",
+            names,
         )
         self.connection.execute(
             "INSERT INTO state_change (contribution_id, from_state, to_state, changed_by)"

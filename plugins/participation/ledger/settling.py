@@ -29,6 +29,7 @@ FROM claim k
 JOIN work_chunk w USING (chunk_id)
 JOIN contribution c USING (contribution_id)
 LEFT JOIN quarantine q ON q.contribution_id = c.contribution_id AND q.resolved_at IS NULL
+    AND q.rubric_version = w.rubric_version
 LEFT JOIN step_result v ON (v.item_id, v.step, v.input_hash, v.rubric_version)
     = (c.contribution_id, 'validate', c.input_hash, w.rubric_version)
 LEFT JOIN step_result s ON (s.item_id, s.step, s.input_hash, s.rubric_version)

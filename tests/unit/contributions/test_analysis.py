@@ -1,5 +1,6 @@
 """One step over one chunk: what is stored, what is set aside, what is tried again."""
 
+import json
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,7 +14,7 @@ from include.contributions.analysis import (
     WaitingItem,
     judge_chunk,
 )
-from include.contributions.model import Contribution
+from include.contributions.model import Contribution, Validation
 from include.contributions.processors import contribution_workflow
 from include.contributions.reviewer import embedded_reviewer
 from include.errors import (
@@ -22,9 +23,17 @@ from include.errors import (
     RubricChangedError,
     TransientError,
 )
+from include.processing import workflow
 
 REVIEWER = embedded_reviewer()
 RUBRIC = REVIEWER.rubric_version
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    """Wait for nothing between the attempts inside a call: many of them fail here."""
+    for name in ("WAIT_INITIAL_S", "WAIT_MAX_S", "WAIT_JITTER_S"):
+        monkeypatch.setattr(workflow, name, 0.0)
 
 
 @dataclass
@@ -56,10 +65,13 @@ class MemoryStore:
     def begin_alone(self, lease, step, item_id):
         self.begun[item_id] = self.begun.get(item_id, 0) + 1
 
-    def end_alone(self, step, item_id):
+    def end_alone(self, lease, step, item_id):
         self.begun[item_id] -= 1
         if not self.begun[item_id]:
             del self.begun[item_id]
+
+    def has_results(self, lease, step):
+        return any(each == step for _, each in self.results)
 
     def save(self, lease, step, answers, failures):
         self.saves += 1
@@ -163,6 +175,80 @@ def test_a_reviewer_that_fails_on_everything_fails_the_step():
 
     assert store.results == {}
     assert store.set_aside == {}
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("first", [SAVE_EVERY, 0], ids=["after_a_save", "at_the_start"])
+def test_odd_texts_in_a_row_do_not_hold_up_their_chunk_for_ever(first):
+    """Twenty of them are set aside, in the last attempt at the latest, and the rest is judged."""
+    store = store_of(SAVE_EVERY + SYSTEMATIC + 5)
+    odd = {f"c-{n:04}": ValueError("odd") for n in range(first, first + SYSTEMATIC)}
+
+    if not first:
+        with pytest.raises(ProcessingError, match="odd"):
+            judge_chunk(1, validating(Faulty(odd)), store, RUBRIC)
+        assert store.set_aside == {}
+    judge_chunk(1, validating(Faulty(odd)), store, RUBRIC, last_attempt=not first)
+
+    assert set(store.set_aside) == set(odd)
+    assert len(store.results) == SAVE_EVERY + 5
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_results_of_an_earlier_attempt_say_that_the_step_is_not_broken():
+    """What is left of a chunk may be nothing but odd texts."""
+    store = store_of(SYSTEMATIC + 1)
+    odd = {c.contribution_id: ValueError("odd") for c in store.contributions[1:]}
+    store.results["c-0000", "validate"] = "{}"
+
+    judge_chunk(1, validating(Faulty(odd)), store, RUBRIC)
+
+    assert set(store.set_aside) == set(odd)
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_broken_step_sets_nothing_aside_in_the_last_attempt_either():
+    """Through the whole chunk nothing succeeded, over several batches."""
+    store = store_of(SAVE_EVERY + SYSTEMATIC)
+    faults = {c.contribution_id: ValueError("broken") for c in store.contributions}
+
+    with pytest.raises(ProcessingError, match="broken"):
+        judge_chunk(1, validating(Faulty(faults)), store, RUBRIC, last_attempt=True)
+
+    assert (store.results, store.set_aside) == ({}, {})
+
+
+@dataclass
+class Garbled(Faulty):
+    """A reviewer whose words hold what no database takes."""
+
+    words: str = ""
+
+    def validate(self, contribution):
+        sound = super().validate(contribution)
+        return sound.model_copy(update={"reasoning": self.words, "engine": "model\x00"})
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("odd", ["\x00", "\ud800"], ids=["nul", "lone_surrogate"])
+def test_what_a_reviewer_writes_can_be_stored(odd):
+    """One NUL in an answer or an error must not hold up its whole batch at the database."""
+    store, saved = store_of(2), []
+    fault = {"c-0001": ValueError(f"bad {odd} answer")}
+    kept = store.save
+
+    def save(lease, step, answers, failures):
+        saved.extend([*answers, *failures])
+        return kept(lease, step, answers, failures)
+
+    store.save = save
+    judge_chunk(1, validating(Garbled(fault, words=f"Un avis {odd}é")), store, RUBRIC)
+
+    answer, failure = saved
+    assert json.loads(answer.output)["reasoning"] == "Un avis \ufffdé"
+    assert answer.engine == "model\ufffd"
+    assert "bad \ufffd answer" in failure.detail
+    assert Validation.model_validate_json(answer.output).decision is not None
 
 
 def test_rules_that_changed_since_the_chunk_was_cut_store_nothing():
