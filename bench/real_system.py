@@ -194,8 +194,7 @@ def running(
         "PARTICIPATION_DAGS": str(dags),
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins"))),
     }
-    state = StateFolder(home / "state")
-    state.run.mkdir(parents=True)
+    state = StateFolder.at(home / "state")
     # Not the port that people expect: several systems that start at once would all choose it.
     state.note("ports", {"ui": _free_port()})
     with log.open("wb") as output:

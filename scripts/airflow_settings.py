@@ -156,6 +156,9 @@ def _settings(state: StateFolder, ports: Ports, airflow_dsn: str) -> dict[str, d
                 state.airflow_home / "logs" / "dag_processor"
             ),
             "colored_console_log": "False",
+            # An error of a task may quote a citizen; by default a group may write here.
+            "file_task_handler_new_folder_permissions": "0o700",
+            "file_task_handler_new_file_permissions": "0o600",
         },
         "scheduler": {
             "enable_health_check": "True",

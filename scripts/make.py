@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import marked_folder
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -143,8 +145,12 @@ def chaos() -> int:
 
 
 def clean() -> int:
-    """Remove what the other verbs made, never a source."""
-    state = ROOT / (os.environ.get("STATE") or "state")
+    """Remove what the other verbs made, never a source and never a folder that is not ours."""
+    state = Path(os.path.realpath(str(ROOT / (os.environ.get("STATE") or "state"))))
+    try:
+        marked_folder.check(state, ROOT)
+    except marked_folder.ForeignFolderError as foreign:
+        return complain(f"{foreign}; nothing was removed")
     if not stopped(state):
         return complain(f"a supervisor runs in {state}: stop it first (Ctrl-C)")
     moved = state / "postgres" / "moved-to"
@@ -152,7 +158,8 @@ def clean() -> int:
         elsewhere = Path(moved.read_text().strip())
         if elsewhere.name.startswith("participation-"):
             shutil.rmtree(str(elsewhere), ignore_errors=True)
-    made = [state, WHOLE, DOMAIN]
+    made = [state] if marked_folder.is_marked(state) else []
+    made += [WHOLE, DOMAIN]
     caches = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache")
     for folder in made + [ROOT / name for name in caches]:
         shutil.rmtree(str(folder), ignore_errors=True)

@@ -58,10 +58,15 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
     "client_connection_check_interval": "10s",
     "idle_in_transaction_session_timeout": "15min",
 }
-"""For a machine with 8 GB that also runs Airflow; fsync and synchronous_commit stay on."""
+"""For a machine with 8 GB that also runs Airflow; fsync and synchronous_commit stay on.
+
+The log names an error and neither the row nor the statement it came from: both hold citizens' words.
+"""
 
 
 class PostgresError(Exception):

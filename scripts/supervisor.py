@@ -25,6 +25,7 @@ from airflow_settings import Ports, environment, ui_address
 from components import Component, airflow_components
 from health import SILENCE_LIMIT_S
 from include.errors import ConfigurationError, ParticipationError
+from marked_folder import ForeignFolderError
 from participation.ledger import migrate
 from participation.orphans import become_subreaper, die_with_parent
 from postgres import EmbeddedPostgres, PostgresError, last_lines
@@ -391,8 +392,9 @@ class Supervisor:
 
     def say(self, sentence: str) -> None:
         """Log what happens; on the terminal as well, unless the main job is drawing on it."""
-        with (self.state.logs / "supervisor.log").open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n"
+        with processes.appended(self.state.logs / "supervisor.log") as log:
+            log.write(line.encode())
         if self.main_job is None or self.main_job.poll() is not None:
             speak(sentence)
 
@@ -426,12 +428,12 @@ def _how(code: int) -> str:
 
 def main(environ: Mapping[str, str], *, idle: bool) -> int:
     """Run under a guard, without the main job when idle; the exit code of ``make run``."""
-    state = StateFolder.from_environment()
     inbox = Path(environ["PARTICIPATION_INBOX"]).resolve()
     try:
+        state = StateFolder.from_environment()
         supervisor = Supervisor(state, inbox, oneshot=bool(environ.get("ONESHOT")), idle=idle)
         lock = state.lock()
-    except (AlreadyRunningError, NoAccountError) as error:
+    except (AlreadyRunningError, ForeignFolderError, NoAccountError) as error:
         speak(str(error))
         return 1
 

@@ -12,7 +12,7 @@ import pytest
 
 import postgres
 from participation.ledger import migrate
-from state_folder import ROOT
+from state_folder import ROOT, StateFolder
 
 LIMIT_S = 120
 
@@ -23,6 +23,7 @@ def state():
     # Not pytest's own folder: when root runs the tests, another account runs the server.
     folder = Path(tempfile.mkdtemp(prefix="supervisor start "))
     folder.chmod(0o711)
+    StateFolder.at(folder)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
