@@ -17,6 +17,7 @@ import psycopg
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 
+from include.contributions.sources.boundary import cleaned
 from include.dockets import docket
 from include.errors import (
     ParticipationError,
@@ -178,7 +179,7 @@ def _close(connection: Connection, here: Visit, status: Status, message: str | N
         received_on=here.received_on,
         input_size=here.input_size,
         output_size=here.output_size,
-        error_message=message[:2000] if message else None,
+        error_message=cleaned(message)[0][:2000] if message else None,
     )
 
 

@@ -82,3 +82,18 @@ def test_the_result_of_a_text_is_that_of_its_own_run(ledger, instance):
         found = contribution_tasks.report_single(here, "Le banc ...", None)
 
     assert found["contribution_id"] == "rest:run-1"
+
+
+@pytest.mark.postgres
+def test_a_chunk_knows_whether_a_step_succeeded_in_it(ledger, instance, fill):
+    """Of an earlier attempt too, and of that step alone."""
+    fill(ledger)
+    with steps.visit("split") as here:
+        (chunk_id,) = contribution_tasks.split_work(here, DAY)
+        before = here.analysis.has_results(here.analysis.take_lease(chunk_id), "validate")
+        contribution_tasks.judge(here, chunk_id, "validate")
+        lease = here.analysis.take_lease(chunk_id)
+
+        assert not before
+        assert here.analysis.has_results(lease, "validate")
+        assert not here.analysis.has_results(lease, "classify")

@@ -16,20 +16,22 @@ def save_report(
     html_path: str,
     markdown_path: str,
     figures: Mapping[str, Any],
+    dag_id: str,
     run_id: str,
 ) -> None:
     """Note the report of a day; a newer one of the same day takes its place."""
     connection.execute(
-        "INSERT INTO report (municipality, received_on, html_path, markdown_path, figures, run_id)"
-        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (municipality, received_on)"
+        "INSERT INTO report (municipality, received_on, html_path, markdown_path, figures, dag_id,"
+        " run_id) VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (municipality, received_on)"
         " DO UPDATE SET html_path = excluded.html_path, markdown_path = excluded.markdown_path,"
-        " figures = excluded.figures, run_id = excluded.run_id, written_at = now()",
+        " figures = excluded.figures, dag_id = excluded.dag_id, run_id = excluded.run_id, written_at = now()",
         (
             municipality,
             day,
             html_path,
             markdown_path,
             json.dumps(figures, allow_nan=False),
+            dag_id,
             run_id,
         ),
     )
@@ -62,7 +64,7 @@ def report_of_run(
     row = connection.execute(
         "SELECT received_on FROM ("
         " SELECT 1 AS rank, received_on FROM report"
-        "  WHERE municipality = %(town)s AND run_id = %(run)s"
+        "  WHERE municipality = %(town)s AND (dag_id, run_id) = (%(dag)s, %(run)s)"
         " UNION ALL SELECT 2, received_on FROM work_chunk WHERE municipality = %(town)s"
         "  AND (dag_id, run_id) = (%(dag)s, %(run)s)) AS found ORDER BY rank, received_on LIMIT 1",
         names,

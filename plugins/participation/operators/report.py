@@ -63,6 +63,7 @@ class PublishReportOperator(BaseOperator):
                 html_path=str(files.html),
                 markdown_path=str(files.markdown),
                 figures=numbers,
+                dag_id=here.attempt.dag_id,
                 run_id=here.attempt.run_id,
             )
             self.written_day = day.isoformat()
