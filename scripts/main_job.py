@@ -191,7 +191,7 @@ class MainJob:
         run_id = f"make_run__{self.stamp}"
         self.client.trigger(LOAD, run_id)
         self._follow(LOAD, 1, lambda: [self.client.run(LOAD, run_id)])
-        keys = self.client.emitted_keys(LOAD, run_id)
+        keys = self.client.announced_days(LOAD, run_id)
         if keys:
             self._follow(
                 ANALYSIS,
@@ -369,6 +369,9 @@ def show_end(display: Display, state: StateFolder, figures: Mapping[str, Any]) -
     if figures["waiting"]:
         display.say(waiting_line(figures["waiting"]))
     display.say(f"report: {figures['report'] or 'none yet'}")
+    if os.environ.get("ONESHOT") == "1":
+        display.say("UI:     closed with this run; `make run` opens it on the same data")
+        return
     display.say(f"UI:     {figures['ui']}")
     shown = state.run / "passwords-shown"
     if shown.exists():

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -203,6 +204,8 @@ def call(python: str, *arguments: str) -> int:
     environ = dict(os.environ, PYTHONPATH=python_path())
     sys.stdout.flush()
     process = subprocess.Popen([python, *list(arguments)], cwd=str(ROOT), env=environ)
+    # Told to end, it ends what it started first, which Python does for an interrupt only.
+    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
     while True:
         try:
             return process.wait()
@@ -284,6 +287,7 @@ def install(folder: Path, lock: Path) -> None:
                 uv,
                 "pip",
                 "install",
+                "--quiet",
                 "--python",
                 str(python),
                 "--compile-bytecode",

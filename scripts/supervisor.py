@@ -354,7 +354,7 @@ class Supervisor:
                 " that is in it, and `make run` begin a new one"
             ) from error
         if applied:
-            self.say(f"ledger: {len(applied)} migrations applied")
+            self.say(f"ledger: {len(applied)} new migration(s)")
         installed = version("apache-airflow")
         if airflow_database.migrated_to(self.postgres.airflow_dsn) == installed:
             return
