@@ -37,8 +37,8 @@ from participation.steps import Visit, step_task
             type=["null", "string"],
             format="date",
             title="Day",
-            description="Judge what was received on this day and lacks a judgement.",
-            section="What to judge (one of the three)",
+            description="Judge what was received on this day and lacks a judgement."
+            " Fill in one of day, ids and text.",
         ),
         "ids": Param(
             None,
@@ -47,7 +47,6 @@ from participation.steps import Visit, step_task
             maxItems=1000,
             title="Contribution ids",
             description="Judge these, e.g. `samples:12`; at most 1,000.",
-            section="What to judge (one of the three)",
         ),
         "text": Param(
             None,
@@ -56,7 +55,6 @@ from participation.steps import Visit, step_task
             maxLength=60_000,
             title="One text",
             description="Store and judge this text; the run's last task carries its whole result.",
-            section="What to judge (one of the three)",
         ),
         "chunk_size": Param(
             2000,

@@ -94,6 +94,18 @@ FAILURE_WORDS = {
 
 UNFORESEEN_FAILURE = "une erreur que le programme n'avait pas prévue"
 
+RECORD_REASONS = {
+    "no_text": "aucun texte",
+    "not_json": "pas du JSON lisible",
+    "wrong_type": "un champ n'a pas la forme attendue",
+    "not_a_number": "un nombre n'en est pas un",
+    "too_large": "trop volumineux",
+    "too_long": "trop long",
+    "no_entries": "aucune entrée",
+    "duplicate_key": "un champ est donné deux fois",
+}
+"""Why an entry never became a contribution, by the code that reading its source gave."""
+
 NOTE_LABELS = {
     "date_note": "Date",
     "category_struck": "Sujet barré",
@@ -277,6 +289,25 @@ def failure_words(*told: str) -> str:
     return next(
         (FAILURE_WORDS[word] for word in words if word in FAILURE_WORDS), UNFORESEEN_FAILURE
     )
+
+
+def record_words(code: str) -> str:
+    """Say why an entry could not be read; an unknown code keeps its own words.
+
+    >>> record_words("no_text"), record_words("odd_code")
+    ('aucun texte', 'odd code')
+    """
+    return RECORD_REASONS.get(code, code.replace("_", " "))
+
+
+def file_name(uri: str) -> str:
+    """Name a file without the folders of the machine; what is no path of a machine stays whole.
+
+    >>> file_name("/srv/depots/a.jsonl"), file_name("https://ville.example/a"), file_name("rest")
+    ('a.jsonl', 'https://ville.example/a', 'rest')
+    """
+    path = uri.removeprefix("file://")
+    return (path.rstrip("/").rpartition("/")[2] or uri) if path.startswith("/") else uri
 
 
 def late_words(alert: str) -> str:

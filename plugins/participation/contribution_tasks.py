@@ -92,6 +92,7 @@ def announce_days(visit: Visit, emitter: str | None, outlet_events: Any) -> dict
     log.info("announcing %s new contributions of %s", found.contribution_count, found.days)
     return {
         "day_count": len(found.days),
+        "days": list(found.days[:400]),
         "contribution_count": found.contribution_count,
         "emitter": emitter,
         "snapshot": found.snapshot,
@@ -142,9 +143,13 @@ def split_work(
 def _selection(
     visit: Visit, day: date | None, ids: list[str] | None, text: str | None
 ) -> Selection:
-    if sum(given is not None and given != [] for given in (day, ids, text)) != 1:
+    asked = {"day": day, "ids": ids, "text": text}
+    given = [name for name, value in asked.items() if value is not None and value != []]
+    if len(given) != 1:
+        met = {2: "two were given", 3: "three were given"}.get(len(given), "none was given")
         raise ConfigurationError(
-            "say what to judge: give a partition key (a day), or fill in one of day, ids and text"
+            "say what to judge: give a partition key (a day), or fill in one of day, ids and text; "
+            f"{': '.join([met, ', '.join(given)]) if given else met}"
         )
     if text is not None:
         storable, _ = cleaned(text)
@@ -250,13 +255,19 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
         totals.update(counts)
     visit.output_size = totals["submitted"]
     failed = _failed_tasks(visit)
-    if not balanced and visit.analysis.has_chunks():
+    has_chunks = visit.analysis.has_chunks()
+    if not balanced and has_chunks:
         raise ReconciliationError("this run judged contributions, but no day's books were balanced")
-    if left or failed:
+    if "split" in failed and "load" not in failed and not has_chunks:
         raise ReconciliationError(
-            f"books balance, but work is missing: failed tasks {failed or 'none'}, chunks without all "
-            f"results {left or 'none'} (id, contributions). They were given back: clear the failed "
-            "tasks, or let the next run of the day take them"
+            "nothing was claimed: see split; mend the conf and start a new run, or clear split "
+            "when the conf was right"
+        )
+    if left or failed:
+        chunks = f", chunks without all results {left} (id, contributions)" if left else ""
+        raise ReconciliationError(
+            f"books balance, but work is missing: failed tasks {failed or 'none'}{chunks}. What was "
+            "claimed was given back: clear the failed tasks, or let the next run of the day take it"
         )
     return {
         "day_count": len(balanced),

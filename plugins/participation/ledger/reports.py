@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from participation.ledger.connection import Connection
@@ -38,10 +38,14 @@ def save_report(
 
 
 def newest_report(connection: Connection, municipality: str) -> date | None:
-    """Return the newest reported day on which something was received, else the newest."""
+    """Return the newest reported day with judged texts, else with anything received, else any."""
     row = connection.execute(
         "SELECT received_on FROM report WHERE municipality = %s"
-        " ORDER BY (figures ->> 'sum')::int > 0 DESC, received_on DESC LIMIT 1",
+        " ORDER BY coalesce((figures ->> 'accepted')::int, 0)"
+        " + coalesce((figures ->> 'review')::int, 0)"
+        " + coalesce((figures ->> 'refusal_proposed')::int, 0)"
+        " + coalesce((figures ->> 'refused')::int, 0) > 0 DESC,"
+        " coalesce((figures ->> 'sum')::int, 0) > 0 DESC, received_on DESC LIMIT 1",
         (municipality,),
     ).fetchone()
     return row[0] if row else None
@@ -68,5 +72,45 @@ def report_of_run(
         " UNION ALL SELECT 2, received_on FROM work_chunk WHERE municipality = %(town)s"
         "  AND (dag_id, run_id) = (%(dag)s, %(run)s)) AS found ORDER BY rank, received_on LIMIT 1",
         names,
+    ).fetchone()
+    return row[0] if row else None
+
+
+def listed_days(
+    connection: Connection, municipality: str, limit: int = 400
+) -> list[tuple[date, Mapping[str, Any]]]:
+    """Return the reported days and their figures, the newest first."""
+    return connection.execute(
+        "SELECT received_on, figures FROM report WHERE municipality = %s"
+        " ORDER BY received_on DESC LIMIT %s",
+        (municipality, limit),
+    ).fetchall()
+
+
+def neighbours(
+    connection: Connection, municipality: str, day: date
+) -> tuple[date | None, date | None]:
+    """Return the reported days before and after a day."""
+    row = connection.execute(
+        "SELECT max(received_on) FILTER (WHERE received_on < %(day)s),"
+        " min(received_on) FILTER (WHERE received_on > %(day)s)"
+        " FROM report WHERE municipality = %(town)s",
+        {"town": municipality, "day": day},
+    ).fetchone()
+    return (row[0], row[1]) if row else (None, None)
+
+
+def written_before(
+    connection: Connection, municipality: str, day: date, dag_id: str, run_id: str
+) -> datetime | None:
+    """Return when a day's report was written if that was before this run's work; else None."""
+    row = connection.execute(
+        "SELECT r.written_at FROM report r WHERE r.municipality = %(town)s"
+        " AND r.received_on = %(day)s"
+        " AND (r.dag_id, r.run_id) IS DISTINCT FROM (%(dag)s::text, %(run)s::text)"
+        " AND EXISTS (SELECT FROM work_chunk w WHERE w.municipality = r.municipality"
+        "  AND (w.dag_id, w.run_id) = (%(dag)s, %(run)s)"
+        "  AND (w.settled_at IS NULL OR w.settled_at > r.written_at))",
+        {"town": municipality, "day": day, "dag": dag_id, "run": run_id},
     ).fetchone()
     return row[0] if row else None

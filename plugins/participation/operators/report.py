@@ -1,5 +1,6 @@
 """Write the day's report and link it from the run."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from participation.ledger.reports import save_report
 from participation.steps import visit
 
 REPORT_URL = "/participation/reports"
+
+log = logging.getLogger(__name__)
 
 
 class ReportLink(BaseOperatorLink):
@@ -67,8 +70,12 @@ class PublishReportOperator(BaseOperator):
                 run_id=here.attempt.run_id,
             )
             self.written_day = day.isoformat()
+            counts = {state: numbers[state] for state in STATES}
+            log.info(
+                "report of %s: %s received, %s, at %s", day, page.submitted, counts, files.html
+            )
             return docket(
                 day=day.isoformat(),
                 url=f"{REPORT_URL}/{day.isoformat()}",
-                **{state: numbers[state] for state in STATES},
+                **counts,
             )

@@ -402,3 +402,18 @@ def test_a_warning_keeps_its_technical_words_apart():
         "- Étape split : une panne passagère (× 2)\n  - Détail technique : TransientError: x"
         in markdown
     )
+
+
+@pytest.mark.parametrize("render", [report.render_html, report.render_markdown])
+def test_an_entry_set_aside_names_its_file_and_not_the_machine(render):
+    """The reader finds the file by its name and the reason in French."""
+    item = QuarantinedItem(
+        "record", "/srv/depots/mai.jsonl", "line 7", "no_text", "À compléter.", "", NOW
+    )
+
+    page = render(a_report(quarantine=Listing((item,), 1)))
+
+    assert "mai.jsonl" in page
+    assert "/srv/depots" not in page
+    assert "aucun texte" in page
+    assert "no_text" not in page.replace('title="no_text"', "")
