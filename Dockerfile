@@ -2,7 +2,7 @@
 FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 \
-    PYTHONPATH=/opt/participation \
+    PYTHONPATH=/opt/participation:/opt/participation/plugins \
     AIRFLOW_HOME=/var/lib/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/participation/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/participation/plugins \

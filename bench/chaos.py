@@ -10,6 +10,7 @@ One line of JSON per round goes to ``--out``; the exit code says whether anythin
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -209,4 +210,6 @@ def _chosen(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    # Told to end, it ends the systems it started first, as for an interrupt.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

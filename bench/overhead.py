@@ -29,9 +29,9 @@ from bench import meter, work
 from bench.scale import ROOT, running, scratch
 from include.contributions.analysis import SAVE_EVERY
 from participation.ledger import migrate
-from ports import reserve
 from postgres import EmbeddedPostgres
 from state_folder import StateFolder
+from tcp_ports import reserve
 
 PEERS = ROOT / "bench" / "peers"
 

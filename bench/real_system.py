@@ -31,7 +31,7 @@ from include.contributions.model import MAX_TEXT_CHARACTERS, Contribution
 from include.contributions.processors import judge
 from include.contributions.reviewer import embedded_reviewer
 from participation.ledger import connect
-from participation.ledger.analysis import reconcile
+from participation.ledger.books import reconcile
 from participation.ledger.connection import Connection
 from participation.settings import Settings
 from state_folder import ROOT, StateFolder
@@ -194,8 +194,7 @@ def running(
         "PARTICIPATION_DAGS": str(dags),
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins"))),
     }
-    state = StateFolder(home / "state")
-    state.run.mkdir(parents=True)
+    state = StateFolder.at(home / "state")
     # Not the port that people expect: several systems that start at once would all choose it.
     state.note("ports", {"ui": _free_port()})
     with log.open("wb") as output:

@@ -107,4 +107,6 @@ def _sizes(written: str) -> list[int]:
 
 
 if __name__ == "__main__":
+    # Told to end, it ends the systems it started first, as for an interrupt.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

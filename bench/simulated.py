@@ -101,6 +101,14 @@ class PreparingStore:
         """As the store does."""
         self.store.begin_alone(lease, step, item_id)
 
+    def end_alone(self, lease: Lease, step: str, item_id: str) -> None:
+        """As the store does."""
+        self.store.end_alone(lease, step, item_id)
+
+    def has_results(self, lease: Lease, step: str) -> bool:
+        """As the store does."""
+        return self.store.has_results(lease, step)
+
     def save(
         self,
         lease: Lease,

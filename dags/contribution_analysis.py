@@ -5,7 +5,8 @@ can be relied on, and gives it its state: *accepted*, *review* or *refusal propo
 refuses.
 
 * **Reads** `contribution`. **Writes** `step_result`, `review_case`, `quarantine`, the contribution's
-  state and its log `state_change`. **Announces** each settled day on the asset `analysed`.
+  state and its log `state_change`; a run over `text` stores that text first, as a `contribution` with
+  its `receipt`. **Announces** each settled day on the asset `analysed`.
 * **Doubtful answers** become review cases; the run does not wait for a person.
 * **Safe to run again**, twice at once, or over a backfill: a contribution is claimed by one chunk, a
   chunk is written by one attempt, and a result is stored once per text and rubric. A person's decision
@@ -21,7 +22,7 @@ from typing import Any
 
 from airflow.sdk import Param, PartitionedAssetTimetable, TriggerRule, dag
 
-from participation import contribution_tasks
+from participation import contribution_tasks, days
 from participation.defaults import ANALYSED, CONTRIBUTIONS, DAG_DEFAULTS, late_after
 from participation.steps import Visit, step_task
 
@@ -36,8 +37,8 @@ from participation.steps import Visit, step_task
             type=["null", "string"],
             format="date",
             title="Day",
-            description="Judge what was received on this day and lacks a judgement.",
-            section="What to judge (one of the three)",
+            description="Judge what was received on this day and lacks a judgement."
+            " Fill in one of day, ids and text.",
         ),
         "ids": Param(
             None,
@@ -46,7 +47,6 @@ from participation.steps import Visit, step_task
             maxItems=1000,
             title="Contribution ids",
             description="Judge these, e.g. `samples:12`; at most 1,000.",
-            section="What to judge (one of the three)",
         ),
         "text": Param(
             None,
@@ -55,7 +55,6 @@ from participation.steps import Visit, step_task
             maxLength=60_000,
             title="One text",
             description="Store and judge this text; the run's last task carries its whole result.",
-            section="What to judge (one of the three)",
         ),
         "chunk_size": Param(
             2000,
@@ -82,7 +81,7 @@ def contribution_analysis() -> None:
         asked = params or {}
         return contribution_tasks.split_work(
             visit,
-            contribution_tasks.run_day(dag_run.partition_key, asked.get("day")),
+            days.run_day(dag_run.partition_key, asked.get("day")),
             asked.get("ids"),
             asked.get("text"),
             asked["chunk_size"],
@@ -105,7 +104,7 @@ def contribution_analysis() -> None:
         Fails loudly otherwise. For a single text it carries the whole result.
         """
         asked = params or {}
-        day = contribution_tasks.run_day(dag_run.partition_key, asked.get("day"))
+        day = days.run_day(dag_run.partition_key, asked.get("day"))
         books = contribution_tasks.reconcile_run(visit, day)
         single = contribution_tasks.report_single(visit, asked.get("text"), asked.get("ids"))
         return contribution_tasks.with_single(books, single)

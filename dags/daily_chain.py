@@ -4,7 +4,8 @@ One day from the inbox to the report: load, analyse, evaluate the reviewer, repo
 (Europe/Paris) for the day before; its partition key is that day.
 
 * **Reads** the inbox and the ledger. **Writes** what `load_contributions` and `contribution_analysis`
-  write, `evaluation`, `report`, and the report's two files.
+  write, `evaluation`, `report`, and the report's two files. **Announces** the day on the asset
+  `analysed` once it is settled; what it loaded is left to `load_contributions` to announce.
 * **Judges again** what lacks a result for the current rubric, and nothing else. What another run holds
   is left to it.
 * **Safe to run again**: backfill it over any range, in any order, twice, or over a live run: one
@@ -24,7 +25,7 @@ from typing import Any
 from airflow.sdk import CronPartitionTimetable, TriggerRule, dag
 from airflow.sdk.types import DagRunProtocol
 
-from participation import contribution_tasks
+from participation import contribution_tasks, days
 from participation.callbacks import reconcile_cut_off
 from participation.defaults import ANALYSED, DAILY_DEFAULTS, late_after
 from participation.operators.report import PublishReportOperator
@@ -91,10 +92,7 @@ def daily_chain() -> None:
     )
 
     def chain_day(dag_run: DagRunProtocol) -> date:
-        return (
-            contribution_tasks.run_day(dag_run.partition_key, None)
-            or contribution_tasks.yesterday()
-        )
+        return days.run_day(dag_run.partition_key) or days.yesterday()
 
     claimed = split()
     load() >> claimed

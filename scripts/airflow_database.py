@@ -5,7 +5,11 @@ from psycopg import sql
 
 
 def heartbeat_ages(dsn: str) -> dict[str, float]:
-    """Seconds since the last heartbeat, per type of job that runs."""
+    """Seconds since the last heartbeat, per type of job that runs.
+
+    Raises:
+        psycopg.Error: The database did not answer within seconds.
+    """
     with psycopg.connect(dsn, connect_timeout=3, options="-c statement_timeout=3000") as connection:
         rows = connection.execute(
             "SELECT job_type, extract(epoch FROM clock_timestamp() - max(latest_heartbeat))"
@@ -18,6 +22,9 @@ def close_jobs(dsn: str, job_type: str) -> None:
     """Tell Airflow that the former process is gone, instead of letting it wait for a timeout.
 
     The new scheduler takes over orphaned tasks, and the new triggerer its triggers, at once.
+
+    Raises:
+        psycopg.Error: The database did not answer; no job was closed.
     """
     with psycopg.connect(dsn, connect_timeout=10) as connection:
         connection.execute(
@@ -28,7 +35,11 @@ def close_jobs(dsn: str, job_type: str) -> None:
 
 
 def migrated_to(dsn: str) -> str | None:
-    """The version of Airflow that :func:`note_version` noted."""
+    """The version that :func:`note_version` noted; None in a database where it never did.
+
+    Raises:
+        psycopg.Error: The database did not answer.
+    """
     with psycopg.connect(dsn) as connection:
         row = connection.execute(
             "SELECT shobj_description(oid, 'pg_database') FROM pg_database"
@@ -38,8 +49,13 @@ def migrated_to(dsn: str) -> str | None:
 
 
 def note_version(dsn: str, version: str) -> None:
-    """Note that the tables have the form of a version, in the comment of the database."""
+    """Note that the tables have the form of a version, in the comment of the very database.
+
+    Raises:
+        psycopg.Error: The database did not answer, or is not ours to comment on.
+    """
     with psycopg.connect(dsn) as connection:
-        connection.execute(
-            sql.SQL("COMMENT ON DATABASE airflow IS {}").format(sql.Literal(version))
+        comment = sql.SQL("COMMENT ON DATABASE {} IS {}").format(
+            sql.Identifier(connection.info.dbname), sql.Literal(version)
         )
+        connection.execute(comment)

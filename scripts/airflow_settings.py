@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import ports as free_ports
+import tcp_ports
 from state_folder import ROOT, USERS, StateFolder
 
 PREFERRED_UI_PORT = 8080
@@ -48,16 +48,16 @@ class Ports:
 
 def _reserved(wanted: int) -> int:
     try:
-        return free_ports.reserve(wanted)
+        return tcp_ports.reserve(wanted)
     except OSError:
-        return free_ports.reserve()
+        return tcp_ports.reserve()
 
 
 def _not_taken(port: int) -> int:
-    if not free_ports.is_taken(port):
+    if not tcp_ports.is_taken(port):
         return port
-    free_ports.release(port)
-    return free_ports.reserve()
+    tcp_ports.release(port)
+    return tcp_ports.reserve()
 
 
 def ui_address(ports: Ports) -> str:
@@ -156,6 +156,9 @@ def _settings(state: StateFolder, ports: Ports, airflow_dsn: str) -> dict[str, d
                 state.airflow_home / "logs" / "dag_processor"
             ),
             "colored_console_log": "False",
+            # An error of a task may quote a citizen; by default a group may write here.
+            "file_task_handler_new_folder_permissions": "0o700",
+            "file_task_handler_new_file_permissions": "0o600",
         },
         "scheduler": {
             "enable_health_check": "True",

@@ -15,7 +15,6 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.live import Live
@@ -24,14 +23,15 @@ from rich.table import Table
 
 from airflow_client import FINAL_STATES, AirflowClient, AirflowError, Run
 from include.contributions.model import STATES
+from include.contributions.sources.dates import PARIS
 from participation.ledger import connect
+from participation.ledger.reports import report_path
 from participation.ledger.summary import of_inbox
+from participation.settings import Settings
 from state_folder import StateFolder
 
 LOAD, ANALYSIS, CHAIN = "load_contributions", "contribution_analysis", "daily_chain"
 NEEDED_DAGS = frozenset({LOAD, ANALYSIS, CHAIN, "contribution_router"})
-
-TOWN = ZoneInfo("Europe/Paris")
 
 POLL_S = 0.5
 """How often the API is asked; a step takes about this long."""
@@ -51,6 +51,10 @@ PARSE_ERROR_PATIENCE_S = 10
 
 TIME_LIMIT_S = 2 * 3600
 """For the whole job; PARTICIPATION_TIME_LIMIT_S overrides it."""
+
+
+SHOWN_WAITING = 3
+"""Files named under the table; ``summary.json`` names all of them."""
 
 
 class JobFailedError(Exception):
@@ -141,6 +145,7 @@ class MainJob:
         self.client = client
         self.display = display
         self.inbox = inbox
+        self.town = Settings().municipality
         self.until = time.monotonic() + float(
             os.environ.get("PARTICIPATION_TIME_LIMIT_S") or TIME_LIMIT_S
         )
@@ -155,7 +160,7 @@ class MainJob:
         self.wait_until_ready()
         began = time.monotonic()
         self.load_and_analyse()
-        today = datetime.now(TOWN).date()
+        today = datetime.now(PARIS).date()
         for first, last in day_ranges(self.days(), before=today):
             self.backfill(first, last)
         self.report_today(today)
@@ -186,7 +191,7 @@ class MainJob:
         run_id = f"make_run__{self.stamp}"
         self.client.trigger(LOAD, run_id)
         self._follow(LOAD, 1, lambda: [self.client.run(LOAD, run_id)])
-        keys = self.client.emitted_keys(LOAD, run_id)
+        keys = self.client.announced_days(LOAD, run_id)
         if keys:
             self._follow(
                 ANALYSIS,
@@ -219,7 +224,7 @@ class MainJob:
     def days(self) -> list[date]:
         """Days of the inbox's contributions."""
         with connect(os.environ["LEDGER_DSN"]) as connection:
-            found = of_inbox(connection, str(self.inbox))
+            found = of_inbox(connection, self.town, str(self.inbox))
         return [date.fromisoformat(day) for day in found["days"]]
 
     def figures(self, seconds: float, today: date) -> dict[str, Any]:
@@ -229,14 +234,11 @@ class MainJob:
             JobFailedError: A record is lost: the six states do not add up to what was loaded.
         """
         with connect(os.environ["LEDGER_DSN"]) as connection:
-            found = of_inbox(connection, str(self.inbox))
+            found = of_inbox(connection, self.town, str(self.inbox))
             # Today's page when something of this folder came today, else its newest day's.
             days = [today.isoformat(), *found["days"]]
             wanted = max(set(found["days"]) & {today.isoformat()} or days[1:] or days)
-            report = connection.execute(
-                "SELECT html_path FROM report WHERE received_on = %s ORDER BY written_at DESC",
-                [wanted],
-            ).fetchone()
+            report = report_path(connection, self.town, date.fromisoformat(wanted))
         if found["load_id"] is None:
             raise JobFailedError(f"no load of {self.inbox} is on record")
         if sum(found[state] for state in STATES) != found["loaded"]:
@@ -247,11 +249,10 @@ class MainJob:
             **{state: found[state] for state in STATES},
             "seconds": round(seconds, 1),
             "items_per_s": round(found["loaded"] / seconds, 1),
-            "report": report[0] if report else None,
+            "report": report,
             "ui": self.client.address,
+            "waiting": found["waiting"],
         }
-
-    # How
 
     def _follow(
         self, name: str, expected: int, runs: Callable[[], list[Run]], dag_id: str | None = None
@@ -351,10 +352,26 @@ def summary_table(figures: Mapping[str, Any]) -> Table:
     return table
 
 
+def waiting_line(waiting: Sequence[str]) -> str:
+    """One line about the files that a load left for later because they were not whole.
+
+    >>> waiting_line(["a.csv: still being written.", "b.csv: empty.", "c.csv: empty.", "d.csv: empty."])
+    'waiting: 4 files, for a later load: a.csv: still being written. b.csv: empty. c.csv: empty. …'
+    """
+    files = "1 file" if len(waiting) == 1 else f"{len(waiting)} files"
+    more = " …" if len(waiting) > SHOWN_WAITING else ""
+    return f"waiting: {files}, for a later load: {' '.join(waiting[:SHOWN_WAITING])}{more}"
+
+
 def show_end(display: Display, state: StateFolder, figures: Mapping[str, Any]) -> None:
-    """The table, where to look, and once the passwords."""
+    """The table, what is not in it yet, where to look, and once the passwords."""
     display.console.print(summary_table(figures))
+    if figures["waiting"]:
+        display.say(waiting_line(figures["waiting"]))
     display.say(f"report: {figures['report'] or 'none yet'}")
+    if os.environ.get("ONESHOT") == "1":
+        display.say("UI:     closed with this run; `make run` opens it on the same data")
+        return
     display.say(f"UI:     {figures['ui']}")
     shown = state.run / "passwords-shown"
     if shown.exists():

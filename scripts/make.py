@@ -12,11 +12,14 @@ import hashlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+
+import marked_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +38,7 @@ make judge IN=texts.jsonl OUT=results.jsonl   the same judgement, without Airflo
 make test            unit, DAG, integration and end-to-end tests
 make test-services   tests that need server PostgreSQL, Redis, Chromium, Tesseract
 make lint            ruff, mypy, import-linter
-make docs            write docs/ anew from the DAGs
+make docs            write docs/ anew from the DAGs and the list of mutations
 make bench           how fast, beside the alternatives
 make chaos           kill things at random and count what is lost
 make clean           remove environments, caches and the state folder
@@ -129,7 +132,7 @@ def lint() -> int:
 
 def docs() -> int:
     """Write the pages that the code writes."""
-    return in_environment("scripts/dag_docs.py")
+    return max(in_environment("scripts/dag_docs.py"), in_environment("scripts/law_docs.py"))
 
 
 def bench() -> int:
@@ -143,8 +146,12 @@ def chaos() -> int:
 
 
 def clean() -> int:
-    """Remove what the other verbs made, never a source."""
-    state = ROOT / (os.environ.get("STATE") or "state")
+    """Remove what the other verbs made, never a source and never a folder that is not ours."""
+    state = Path(os.path.realpath(str(ROOT / (os.environ.get("STATE") or "state"))))
+    try:
+        marked_folder.check(state, ROOT)
+    except marked_folder.ForeignFolderError as foreign:
+        return complain(f"{foreign}; nothing was removed")
     if not stopped(state):
         return complain(f"a supervisor runs in {state}: stop it first (Ctrl-C)")
     moved = state / "postgres" / "moved-to"
@@ -152,7 +159,8 @@ def clean() -> int:
         elsewhere = Path(moved.read_text().strip())
         if elsewhere.name.startswith("participation-"):
             shutil.rmtree(str(elsewhere), ignore_errors=True)
-    made = [state, WHOLE, DOMAIN]
+    made = [state] if marked_folder.is_marked(state) else []
+    made += [WHOLE, DOMAIN]
     caches = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache")
     for folder in made + [ROOT / name for name in caches]:
         shutil.rmtree(str(folder), ignore_errors=True)
@@ -186,9 +194,6 @@ VERBS: dict[str, Callable[[], int]] = {
 }
 
 
-# Environments
-
-
 def in_environment(*arguments: str) -> int:
     """Run Python with arguments in the whole environment."""
     return call(whole_environment(), *arguments)
@@ -199,6 +204,8 @@ def call(python: str, *arguments: str) -> int:
     environ = dict(os.environ, PYTHONPATH=python_path())
     sys.stdout.flush()
     process = subprocess.Popen([python, *list(arguments)], cwd=str(ROOT), env=environ)
+    # Told to end, it ends what it started first, which Python does for an interrupt only.
+    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
     while True:
         try:
             return process.wait()
@@ -280,6 +287,7 @@ def install(folder: Path, lock: Path) -> None:
                 uv,
                 "pip",
                 "install",
+                "--quiet",
                 "--python",
                 str(python),
                 "--compile-bytecode",

@@ -25,8 +25,8 @@ import psutil
 import psycopg
 
 import databases
-import ports
 import processes
+import tcp_ports
 from accounts import Account, open_tree, system_home
 from databases import DATABASES
 from state_folder import write_secret
@@ -58,10 +58,15 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
     "client_connection_check_interval": "10s",
     "idle_in_transaction_session_timeout": "15min",
 }
-"""For a machine with 8 GB that also runs Airflow; fsync and synchronous_commit stay on."""
+"""For a machine with 8 GB that also runs Airflow; fsync and synchronous_commit stay on.
+
+The log names an error and neither the row nor the statement it came from: both hold citizens' words.
+"""
 
 
 class PostgresError(Exception):
@@ -82,8 +87,6 @@ class EmbeddedPostgres:
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_folder: Path | None = None
-
-    # What others need to know
 
     @property
     def admin_dsn(self) -> str:
@@ -169,8 +172,6 @@ class EmbeddedPostgres:
                 raise PostgresError(f"{copy}/bin/postgres does not run on this machine")
         return copy / "bin"
 
-    # Life
-
     def start(self) -> None:
         """Bring the cluster up, whatever state it was left in, and wait until it answers.
 
@@ -199,7 +200,7 @@ class EmbeddedPostgres:
                     break
         self.end_leftovers()
         self._process = None
-        ports.release(self.port)
+        tcp_ports.release(self.port)
         self._remove_socket_folder()
 
     def is_running(self) -> bool:
@@ -224,8 +225,6 @@ class EmbeddedPostgres:
         processes.send(left, signal.SIGINT if self._is_postmaster(left) else signal.SIGQUIT)
         _, left = psutil.wait_procs(left, timeout=20)
         processes.end(left, grace_s=0)
-
-    # How
 
     def _make_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -277,8 +276,8 @@ class EmbeddedPostgres:
     def _preferred_port(self) -> int:
         """The port of last time, if it is still free: addresses people noted stay right."""
         with suppress(OSError, ValueError):
-            return ports.reserve(int((self.folder / "port").read_text()))
-        return ports.reserve()
+            return tcp_ports.reserve(int((self.folder / "port").read_text()))
+        return tcp_ports.reserve()
 
     def _launch_on_a_port(self) -> None:
         """Launch it, and once more elsewhere when somebody was quicker to listen on its port."""
@@ -289,9 +288,9 @@ class EmbeddedPostgres:
             try:
                 self._wait()
             except PostgresError:
-                if not tries_left or self.is_running() or not ports.is_taken(self.port):
+                if not tries_left or self.is_running() or not tcp_ports.is_taken(self.port):
                     raise
-                ports.release(self.port)
+                tcp_ports.release(self.port)
                 self.port = 0
             else:
                 return

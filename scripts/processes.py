@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 
@@ -106,11 +106,18 @@ def answer(command: Sequence[str | Path], **options: Any) -> Answer:
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", **options)
 
 
-def _opened_log(log: Path) -> Any:
+def _opened_log(log: Path) -> BinaryIO:
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(log.suffix + ".1"))
-    return log.open("ab")
+    return appended(log)
+
+
+def appended(log: Path) -> BinaryIO:
+    """Open a log to write at its end; only its owner reads it, for an error may quote a citizen."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
 
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:

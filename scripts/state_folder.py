@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
+import marked_folder
 from include.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,12 +39,23 @@ class StateFolder:
 
     @classmethod
     def from_environment(cls) -> "StateFolder":
-        """``STATE``, or ``state`` in the project's folder; made when it is not there."""
-        state = cls((ROOT / (os.environ.get("STATE") or "state")).resolve())
-        for folder in (state.folder, state.run, state.logs, state.reports, state.airflow_home):
-            folder.mkdir(parents=True, exist_ok=True)
+        """``STATE``, or ``state`` in the project's folder; made when it is not there.
+
+        Raises:
+            ForeignFolderError: The folder is somebody else's; nothing in it was changed.
+        """
+        return cls.at(ROOT / (os.environ.get("STATE") or "state"))
+
+    @classmethod
+    def at(cls, folder: Path) -> "StateFolder":
+        """Make or find the state folder of a path; as :meth:`from_environment` does."""
+        state = cls(folder.resolve())
+        marked_folder.claim(state.folder, ROOT)
         # Citizens' texts lie here. Root leaves the way through open for the account of PostgreSQL.
         state.folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        for part in (state.run, state.logs, state.reports, state.airflow_home):
+            part.mkdir(parents=True, exist_ok=True)
+            part.chmod(0o700)
         return state
 
     @property

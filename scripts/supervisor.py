@@ -22,8 +22,11 @@ import airflow_database
 import processes
 from accounts import NoAccountError
 from airflow_settings import Ports, environment, ui_address
-from components import SILENCE_LIMIT_S, Component, airflow_components
+from components import Component, airflow_components
+from health import SILENCE_LIMIT_S
+from include.errors import ConfigurationError, ParticipationError
 from include.orphans import become_subreaper, die_with_parent
+from marked_folder import ForeignFolderError
 from participation.ledger import migrate
 from postgres import EmbeddedPostgres, PostgresError, last_lines
 from processes import Identity
@@ -83,8 +86,6 @@ class Supervisor:
         self._next_health_at = 0.0
         self._noted: set[Identity] = set()
 
-    # The life of a run
-
     def run(self) -> int:
         """Start, watch and stop everything; the exit code of ``make run``."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -93,7 +94,7 @@ class Supervisor:
         try:
             self.start()
             self.watch()
-        except (HopelessError, PostgresError, psycopg.Error) as error:
+        except (HopelessError, PostgresError, ParticipationError, psycopg.Error) as error:
             self.say(f"cannot go on: {error}")
             return 1
         finally:
@@ -164,8 +165,6 @@ class Supervisor:
         self.state.note("processes", {"identities": []})
         self.say("stopped")
 
-    # Looking after
-
     def _look_after_postgres(self) -> None:
         now = time.monotonic()
         if self.postgres.is_running():
@@ -206,7 +205,7 @@ class Supervisor:
         code = component.process.poll()
         if code is not None:
             self._take_down(component, f"ended ({_how(code)})")
-        elif silent := component.silence_s(now):
+        elif silent := component.health.silence_s(now):
             self._take_down(component, f"gave no sign of life for {silent:.0f} s")
 
     def _start(self, component: Component) -> None:
@@ -221,13 +220,14 @@ class Supervisor:
         """End what is left of a component and plan its next start."""
         component.end()
         now = time.monotonic()
-        delay = component.backed_off_s(now)
+        delay = component.health.backed_off_s(now)
         component.due_at = now + delay
         when = f" in {delay:.0f} s" if delay else ""
         self.say(f"{component.name} {why}: starting it again{when}")
-        if component.failures >= HOPELESS_AFTER and not component.was_well:
+        failures = component.health.failures
+        if failures >= HOPELESS_AFTER and not component.health.was_well:
             raise HopelessError(
-                f"{component.name} ended {component.failures} times without coming up\n"
+                f"{component.name} ended {failures} times without coming up\n"
                 + last_lines(component.log(self.state.logs), 15)
             )
 
@@ -286,10 +286,10 @@ class Supervisor:
         """Nobody could be heard for a while: count everybody's silence from now."""
         now = time.monotonic()
         for component in self.components:
-            component.heard_at = now
+            component.health.forgive_silence(now)
 
     def _ui_was_well(self) -> bool:
-        return self.components[0].was_well
+        return self.components[0].health.was_well
 
     def _look_after_main_job(self) -> None:
         if self.main_job is None or (code := self.main_job.poll()) is None:
@@ -337,13 +337,24 @@ class Supervisor:
         end_noted_processes(self.state)
         self.postgres.end_leftovers()
 
-    # Details
-
     def _migrate(self) -> None:
-        """Bring both databases to the form this version needs."""
-        applied = migrate(self.postgres.ledger_dsn)
+        """Bring both databases to the form this version needs.
+
+        Raises:
+            HopelessError: The ledger has a form that this version cannot go on from, or Airflow's
+                own migration failed; the message holds the remedy or the end of the log.
+            LedgerUnavailableError: The ledger cannot be opened; nothing was half applied.
+        """
+        try:
+            applied = migrate(self.postgres.ledger_dsn)
+        except ConfigurationError as error:
+            raise HopelessError(
+                f"{error}. The ledger in {self.state.folder} was made by another version of the"
+                " project: go on with that version, or let `make clean` remove the folder, with all"
+                " that is in it, and `make run` begin a new one"
+            ) from error
         if applied:
-            self.say(f"ledger: {len(applied)} migrations applied")
+            self.say(f"ledger: {len(applied)} new migration(s)")
         installed = version("apache-airflow")
         if airflow_database.migrated_to(self.postgres.airflow_dsn) == installed:
             return
@@ -381,8 +392,9 @@ class Supervisor:
 
     def say(self, sentence: str) -> None:
         """Log what happens; on the terminal as well, unless the main job is drawing on it."""
-        with (self.state.logs / "supervisor.log").open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n"
+        with processes.appended(self.state.logs / "supervisor.log") as log:
+            log.write(line.encode())
         if self.main_job is None or self.main_job.poll() is not None:
             speak(sentence)
 
@@ -416,12 +428,12 @@ def _how(code: int) -> str:
 
 def main(environ: Mapping[str, str], *, idle: bool) -> int:
     """Run under a guard, without the main job when idle; the exit code of ``make run``."""
-    state = StateFolder.from_environment()
     inbox = Path(environ["PARTICIPATION_INBOX"]).resolve()
     try:
+        state = StateFolder.from_environment()
         supervisor = Supervisor(state, inbox, oneshot=bool(environ.get("ONESHOT")), idle=idle)
         lock = state.lock()
-    except (AlreadyRunningError, NoAccountError) as error:
+    except (AlreadyRunningError, ForeignFolderError, NoAccountError) as error:
         speak(str(error))
         return 1
 

@@ -5,12 +5,15 @@ also run in an environment that holds neither Airflow nor a database driver.
 """
 
 import atexit
+import http.server
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -31,6 +34,49 @@ os.environ.update(
 
 TEMPLATE = "participation_template"
 """A migrated ledger without rows; each module's database is a copy of it."""
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Answers 200 to everything, as the api-server of another clone would."""
+
+    def do_GET(self) -> None:
+        """Say that all is well."""
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing of it."""
+
+
+@pytest.fixture
+def stranger() -> Iterator[Callable[[int], None]]:
+    """Start a server that is not ours on a port; it ends with the test."""
+    started = []
+
+    def listen(port: int) -> None:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Stranger)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        started.append(server)
+
+    yield listen
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def seconds() -> Callable[..., float]:
+    """Measure the processor time of a call; the best of three, for a machine at work."""
+
+    def measured(call: Callable[..., object], *arguments: object) -> float:
+        times = []
+        for _ in range(3):
+            start = process_time()
+            call(*arguments)
+            times.append(process_time() - start)
+        return min(times)
+
+    return measured
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,22 @@
-"""Where the town's own papers are, for the tests that need them; they are no part of the repository."""
+"""Where the tests find real inputs: kept beside the project, never in it."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def shared_data(name: str) -> Path:
+    """A folder of real inputs by its name; skips the test, with the reason, where it is missing."""
+    folder = SHARED_DATA / name
+    if not folder.is_dir():
+        pytest.skip(
+            f"real inputs are kept beside the project, never in it: no ../shared/data/{name}"
+        )
+    return folder
 
 
 def shared_documents() -> Path:
-    """Name the folder of the town's documents, or skip the test and say why."""
-    given = os.environ.get("PARTICIPATION_SHARED_DATA")
-    folder = (Path(given) if given else ROOT.parent / "shared" / "data") / "documents"
-    if not folder.is_dir():
-        pytest.skip(f"the town's documents are not at {folder} (PARTICIPATION_SHARED_DATA)")
-    return folder
+    """The town's own papers; skips the test where they are missing."""
+    return shared_data("documents")

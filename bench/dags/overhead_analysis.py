@@ -14,8 +14,9 @@ from bench.simulated import DAY, PreparingStore, SimulatedReviewer
 from include.contributions.analysis import judge_chunk
 from include.contributions.processors import contribution_workflow
 from participation.defaults import DAG_DEFAULTS
-from participation.ledger import analysis
-from participation.ledger.analysis import LedgerAnalysis, Selection
+from participation.ledger import books
+from participation.ledger.analysis import LedgerAnalysis
+from participation.ledger.claims import Selection
 from participation.steps import Visit, step_task
 
 
@@ -89,7 +90,7 @@ def overhead_analysis() -> None:
     def reconcile(*, visit: Visit, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Balance the books."""
         day = DAY + timedelta(days=(params or {})["first"])
-        return analysis.reconcile(visit.connection, TOWN, day)
+        return books.reconcile(visit.connection, TOWN, day)
 
     chunks = split()
     fill() >> chunks

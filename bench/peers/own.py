@@ -12,8 +12,10 @@ from bench.simulated import DAY, PreparingStore, SimulatedReviewer, records
 from include.contributions.analysis import judge_chunk
 from include.contributions.processors import contribution_workflow
 from include.ports import SourceFile
-from participation.ledger import analysis, connect
-from participation.ledger.analysis import Attempt, LedgerAnalysis, Selection
+from participation.ledger import books, connect
+from participation.ledger.analysis import LedgerAnalysis
+from participation.ledger.attempt import Attempt
+from participation.ledger.claims import Selection
 from participation.ledger.connection import Connection
 from participation.ledger.loading import LedgerLoading
 
@@ -39,7 +41,7 @@ def main() -> None:
             for step in contribution_workflow(reviewer).steps:
                 judge_chunk(chunk["chunk_id"], step, store, reviewer.rubric_version)
         ledger.settle("bench")
-        analysis.reconcile(connection, TOWN, day)
+        books.reconcile(connection, TOWN, day)
         work.stay_until_measured()
 
 

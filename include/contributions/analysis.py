@@ -1,6 +1,6 @@
 """Run one step over one chunk of contributions, so that a retry goes on where the last attempt stopped.
 
-Neighbours: :mod:`include.contributions.processors` names the steps; ``participation.ledger.analysis``
+Neighbours: :mod:`include.contributions.processors` names the steps; ``participation.ledger``
 is the store. Results are saved every few hundred items, or every few seconds, under the chunk's lease;
 an item that fails for good is set aside with its reason while the rest goes on. After an attempt that
 died, the items of its unsaved batch are judged one by one, so that the one that kills is found.
@@ -8,13 +8,16 @@ died, the items of its unsaved batch are judged one by one, so that the one that
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
 
 from include.contributions.model import Classification, Contribution, Validation
 from include.contributions.processors import contribution_context
+from include.contributions.sources.boundary import cleaned
 from include.errors import ProcessingError, RubricChangedError, says_it_passes
 from include.processing.model import ErrorStrategy, ItemOutcome, ProcessingContext, Step
 from include.processing.workflow import run_step_over_items
@@ -29,10 +32,13 @@ DEATHS = 2
 """A contribution over which the process died so often, judged alone, is set aside."""
 
 SYSTEMATIC = 20
-"""When so many contributions fail and none succeeds, the step is broken, not the texts."""
+"""When so many contributions fail and none of the chunk succeeds, the step is broken, not the texts."""
 
 ANSWERS: dict[str, type[BaseModel]] = {"validate": Validation, "classify": Classification}
 """The form in which a later step reads an earlier step's stored output."""
+
+CONTROL = "\\u"
+"""How JSON writes a control character, NUL among them."""
 
 NEEDS: dict[str, tuple[str, ...]] = {"evaluate": ("validate", "classify")}
 """Which earlier outputs a step reads."""
@@ -94,6 +100,12 @@ class ChunkStore(Protocol):
     def begin_alone(self, lease: Lease, step: str, item_id: str) -> None:
         """Note, before it is judged, that an item is judged alone; saving it takes the note away."""
 
+    def end_alone(self, lease: Lease, step: str, item_id: str) -> None:
+        """Take one such note back: nothing was saved, but the process is alive to say so."""
+
+    def has_results(self, lease: Lease, step: str) -> bool:
+        """Say whether any contribution of the chunk has its result of the step."""
+
     def save(
         self,
         lease: Lease,
@@ -133,7 +145,8 @@ def judge_chunk(
         rubric_version: Of the reviewer that the step asks.
         progress: Told the counts so far whenever results were saved.
         last_attempt: No retry will follow: an item that failed in a way that another attempt might
-            have mended is set aside as well, so that one odd text does not hold up its chunk.
+            have mended is set aside as well, and many odd texts in a row do not end the attempt, so
+            that they do not hold up their chunk. Only when none succeeds is none set aside.
         after_death: The attempt before was killed or ran out of time: what it may have been at is
             judged one by one.
         clock: Counts seconds.
@@ -158,8 +171,10 @@ def judge_chunk(
                 work.judge_alone(item)
         else:
             work.judge(batch)
+        work.save()
         after_death = False
         progress(work.counts)
+    work.finish()
     return work.counts
 
 
@@ -174,48 +189,81 @@ class _Work:
     clock: Callable[[], float]
     last_attempt: bool
     counts: ChunkCounts = field(default_factory=ChunkCounts)
-    failed_in_a_row: int = 0
+    answers: list[Answer] = field(default_factory=list)
+    failures: list[ItemFailure] = field(default_factory=list)
+    last_error: ProcessingError | None = None
+    succeeded: bool = False
 
     def judge(self, items: Sequence[WaitingItem]) -> None:
+        """Ask the step; what it answers is saved as time goes by, and the rest by :meth:`save`."""
         hashes = {item.contribution.contribution_id: item.input_hash for item in items}
         contexts = ((item.contribution.contribution_id, _context(item)) for item in items)
-        answers: list[Answer] = []
-        failures: list[ItemFailure] = []
         saved_at = self.clock()
         for outcome in run_step_over_items(self.step, contexts, strategy=ErrorStrategy.CONTINUE):
             if outcome.error is None:
-                answers.append(_answer(outcome, hashes[outcome.item_id]))
-                self.failed_in_a_row = 0
+                self.answers.append(_answer(outcome, hashes[outcome.item_id]))
+                self.succeeded = True
             else:
-                failures.append(_set_aside(outcome.item_id, outcome.error, self.last_attempt))
-                self.failed_in_a_row += 1
-                if self.failed_in_a_row >= SYSTEMATIC and not answers:
+                failure = _set_aside(outcome.item_id, outcome.error, self.last_attempt)
+                self.failures.append(failure)
+                self.last_error = outcome.error
+                if self._looks_broken() and not self.last_attempt:
                     raise outcome.error
             # Failures alone are kept back: the step may turn out to be what is broken.
-            if answers and self.clock() - saved_at >= SAVE_AFTER_S:
-                self._save(answers, failures)
+            if self.answers and self.clock() - saved_at >= SAVE_AFTER_S:
+                self.save()
                 self.progress(self.counts)
-                answers, failures, saved_at = [], [], self.clock()
-        self._save(answers, failures)
+                saved_at = self.clock()
 
     def judge_alone(self, item: WaitingItem) -> None:
+        """Judge one item under a note that stays when the process dies over it, and only then."""
         item_id = item.contribution.contribution_id
         if item.begun >= DEATHS:
             detail = (
                 f"{self.step.name}: the process died {item.begun} times while it judged this "
                 "contribution alone (killed, out of memory or out of time)"
             )
-            self._save([], [ItemFailure(item_id, "process_died", detail)])
-        else:
-            self.store.begin_alone(self.lease, self.step.name, item_id)
+            self._store([], [ItemFailure(item_id, "process_died", detail)])
+            return
+        self.store.begin_alone(self.lease, self.step.name, item_id)
+        try:
             self.judge([item])
+            if self.answers:
+                self.save()
+            else:
+                self._end_alone(item_id)
+        except Exception:
+            self._end_alone(item_id)
+            raise
 
-    def _save(self, answers: list[Answer], failures: list[ItemFailure]) -> None:
-        if answers or failures:
-            stored = self.store.save(self.lease, self.step.name, answers, failures)
-            self.counts.taken += len(answers) + len(failures)
-            self.counts.stored += stored
-            self.counts.set_aside += len(failures)
+    def save(self) -> None:
+        """Store the answers and failures so far; failures stay back while the step looks broken."""
+        if (self.answers or self.failures) and not self._looks_broken():
+            self._store(self.answers, self.failures)
+            self.answers, self.failures = [], []
+
+    def finish(self) -> None:
+        """Fail when the whole chunk went by and what failed is still kept back."""
+        if self.failures and self.last_error is not None:
+            raise self.last_error
+
+    def _looks_broken(self) -> bool:
+        """Say whether many failed and nothing of the chunk succeeded, in earlier attempts either."""
+        if self.succeeded or len(self.failures) < SYSTEMATIC:
+            return False
+        self.succeeded = self.store.has_results(self.lease, self.step.name)
+        return not self.succeeded
+
+    def _store(self, answers: list[Answer], failures: list[ItemFailure]) -> None:
+        stored = self.store.save(self.lease, self.step.name, answers, failures)
+        self.counts.taken += len(answers) + len(failures)
+        self.counts.stored += stored
+        self.counts.set_aside += len(failures)
+
+    def _end_alone(self, item_id: str) -> None:
+        # Best effort: the ledger may be what failed, and that error must not hide behind this one.
+        with suppress(Exception):
+            self.store.end_alone(self.lease, self.step.name, item_id)
 
 
 def _context(item: WaitingItem) -> ProcessingContext:
@@ -227,12 +275,32 @@ def _context(item: WaitingItem) -> ProcessingContext:
 
 def _answer(outcome: ItemOutcome, input_hash: str) -> Answer:
     result: Any = outcome.result
-    return Answer(
-        outcome.item_id, input_hash, result.model_dump_json(), result.confidence, result.engine
-    )
+    engine, _ = cleaned(result.engine)
+    return Answer(outcome.item_id, input_hash, _storable(result), result.confidence, engine)
+
+
+def _storable(result: BaseModel) -> str:
+    """Write a result as JSON that any store takes; a reviewer's words come from outside as well."""
+    try:
+        written = result.model_dump_json()
+    except PydanticSerializationError:  # a lone surrogate
+        written = CONTROL
+    # Other characters than controls are written as they are.
+    return to_json(_cleaned(result.model_dump())).decode() if CONTROL in written else written
+
+
+def _cleaned(value: Any) -> Any:
+    match value:
+        case str():
+            return cleaned(value)[0]
+        case Mapping():
+            return {_cleaned(key): _cleaned(each) for key, each in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_cleaned(each) for each in value]
+    return value
 
 
 def _set_aside(item_id: str, error: ProcessingError, last_attempt: bool) -> ItemFailure:  # noqa: FBT001 - one private caller
     if says_it_passes(error) and not last_attempt:
         raise error
-    return ItemFailure(item_id, type(error.cause).__name__, str(error)[:2000])
+    return ItemFailure(item_id, type(error.cause).__name__, cleaned(str(error))[0][:2000])

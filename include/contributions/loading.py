@@ -14,6 +14,9 @@ them it counts as whole, so whoever loads a fresh file sees its texts and never 
 The work on one file is bounded: after ``MAX_ENTRIES`` entries, or ``MAX_BROKEN`` broken ones, the
 rest of it is one broken record that says so.
 
+A file that the store refuses costs no other: all others are stored, then the load ends with an
+error that names it. Where the store itself went away the load stops there.
+
 Sentences about files are in English, for operators; those about entries in French, for clerks.
 """
 
@@ -31,7 +34,12 @@ from include.contributions.sources.boundary import INCOMPLETE, TRUNCATED, broken
 from include.contributions.sources.dates import PARIS
 from include.contributions.sources.encodings import fingerprint
 from include.contributions.sources.registry import detect
-from include.errors import EmptySourceError, UnreadableSourceError
+from include.errors import (
+    EmptySourceError,
+    PermanentError,
+    UnreadableSourceError,
+    says_it_passes,
+)
 from include.folders import (
     QUIET_S,
     SETTLING_S,
@@ -52,6 +60,9 @@ MAX_BROKEN = 50_000
 _SELF_CLOSING_FORMS = ("json", "jsonl")
 """Brackets say where these are whole; the others may end in any word."""
 
+_NAMED = 10
+"""Refused files that an error names; the log has every one."""
+
 _FORMS = "JSON, JSONL, CSV or a mail of the form"
 
 log = logging.getLogger(__name__)
@@ -71,6 +82,7 @@ class LoadOutcome:
         days: Received days with new contributions, in order.
         waiting: One sentence per file that is not whole yet.
         notices: One sentence per file or folder that was left out for good.
+        failed: One sentence per file that the store refused; nothing of it is stored.
     """
 
     load_id: int
@@ -82,6 +94,24 @@ class LoadOutcome:
     days: tuple[date, ...]
     waiting: tuple[str, ...]
     notices: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+
+
+class RefusedFilesError(PermanentError):
+    """The store refused some files, and took all others; ``outcome`` says what it holds now."""
+
+    def __init__(self, outcome: LoadOutcome) -> None:
+        failed = outcome.failed
+        more = f" (and {len(failed) - _NAMED})" if len(failed) > _NAMED else ""
+        super().__init__(
+            f"load {outcome.load_id}: {len(failed)} files could not be stored, {outcome.files} were; "
+            f"mend or remove them and load again: {' '.join(failed[:_NAMED])}{more}"
+        )
+        self.outcome = outcome
+
+    def __reduce__(self) -> tuple[type["RefusedFilesError"], tuple[LoadOutcome]]:
+        """Survive the way through a queue."""
+        return type(self), (self.outcome,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +161,9 @@ def load_folder(
     Raises:
         UnreadableSourceError: The path does not exist, or nothing under it can be read; nothing was
             stored. An :class:`include.errors.EmptySourceError` where there is no file at all.
+        RefusedFilesError: The store refused some files for a reason that stays; all others are
+            stored, and the load is closed.
+        TransientError: The store went away; another load takes up what this one did not store.
     """
     now = now or datetime.now(UTC)
     findings = _inspect(root, now)
@@ -139,6 +172,7 @@ def load_folder(
     today = now.astimezone(PARIS).date()
     files = unchanged = records = broken = added = 0
     days: set[date] = set()
+    failed: list[str] = []
     fresh = [r for r in findings.readable if (r.file.uri, r.file.sha256) not in known]
     _let_settle(fresh, pause)
     for readable in findings.readable:
@@ -156,13 +190,20 @@ def load_folder(
         except _UnreadableFileError as reason:
             findings.notices.append(f"{name}: {reason}")
             continue
+        except Exception as error:
+            if says_it_passes(error):
+                raise
+            # One odd file must not keep all that come after it out, today and every day.
+            failed.append(f"{name}: {_refusal(error)}")
+            log.exception("file not stored: %s", name)
+            continue
         files += 1
         records += counts.records
         broken += counts.broken
         added += counts.added
         days.update(counts.days)
     store.end_load(load_id, findings.waiting)
-    return LoadOutcome(
+    outcome = LoadOutcome(
         load_id,
         files,
         unchanged,
@@ -172,7 +213,11 @@ def load_folder(
         tuple(sorted(days)),
         tuple(findings.waiting),
         tuple(findings.notices),
+        tuple(failed),
     )
+    if failed:
+        raise RefusedFilesError(outcome)
+    return outcome
 
 
 def _inspect(root: Path, now: datetime) -> _Findings:
@@ -306,6 +351,11 @@ def _is_cut_off(entry: Record | BrokenRecord) -> bool:
     if isinstance(entry, BrokenRecord):
         return entry.reason == TRUNCATED
     return INCOMPLETE in entry.metadata
+
+
+def _refusal(error: Exception) -> str:
+    """Name an error by its first line: a database quotes the row, and with it a text, below that."""
+    return f"{type(error).__name__} ({(str(error).splitlines() or ['no message'])[0][:200]})."
 
 
 def _cause(error: OSError | RuntimeError) -> str:

@@ -66,12 +66,14 @@ class CitizenText:
         constat_factuel: The first part, at most ``TEXT_SHOWN_CHARACTERS``.
         idees_ameliorations: The second part, likewise.
         characters: Length of both parts as received.
+        notes: What reading the source noted beside it, in French.
     """
 
     contribution_id: str
     constat_factuel: str
     idees_ameliorations: str
     characters: int
+    notes: tuple[str, ...] = ()
 
     @property
     def excerpt(self) -> str:
@@ -163,7 +165,8 @@ class HumanDecision:
 class QuarantinedItem:
     """An entry that could not be processed: where it is, and why.
 
-    ``kind`` is ``record`` (never became a contribution) or ``contribution``.
+    ``kind`` is ``record`` (never became a contribution; ``detail`` is a sentence for who sent it) or
+    ``contribution`` (``reason`` is the failure's code; ``detail`` is technical).
     """
 
     kind: str
@@ -198,10 +201,11 @@ class CategoryCount:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something a person should know, and how often it happened."""
+    """Something a person should know, how often it happened, and the technical words for it."""
 
     message: str
     count: int = 1
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,12 +464,15 @@ def _environment(form: str) -> Environment:
         day=wording.day_words,
         duration=wording.duration,
         excerpt=wording.excerpt,
+        failure=wording.failure_words,
+        file_name=wording.file_name,
         line=lambda text: " ".join(str(text).split()),
         moment=wording.moment,
         number=wording.number,
         outcome=lambda key: wording.OUTCOME_LABELS.get(key, key),
         quoted=_block_quote,
         reason=_reason,
+        record=wording.record_words,
         score=_score,
         score_label=wording.score_label,
     )

@@ -20,8 +20,17 @@ from include.municipality import DATA, DEFAULT_MUNICIPALITY, Municipality, load_
 
 ENGINE = "embedded"
 
-RULES = ("categories", "charter", "model", "normalisation", "patterns", "precision", "reviewer")
-"""Modules whose code is part of the judgement; a change of any of them is another rubric."""
+RULES = (
+    "categories",
+    "charter",
+    "evaluation",
+    "model",
+    "normalisation",
+    "patterns",
+    "precision",
+    "reviewer",
+)
+"""Modules whose code is part of what a step stores; a change of any of them is another rubric."""
 
 LANGUAGE_LIBRARIES = ("snowballstemmer", "pyspellchecker")
 """Their stems and words are part of the judgement, so their versions are part of the rubric."""

@@ -73,6 +73,49 @@ REASON_LABELS: dict[str, str] = {
 }
 """Codes that are the same in every town; a town's own stand in its charter file."""
 
+FAILURE_WORDS = {
+    "process_died": "le programme s'est arrêté net à chaque essai sur ce texte seul "
+    "(arrêt forcé, mémoire épuisée ou temps dépassé)",
+    "lost": "la tentative s'est arrêtée sans un mot (arrêt forcé, ou machine perdue)",
+    "timeout": "le temps prévu était dépassé",
+    "TimeoutError": "le temps prévu était dépassé",
+    "UnreadableAnswerError": "la réponse reçue n'était pas lisible",
+    "LedgerUnavailableError": "la base de données ne répondait pas",
+    "LeaseLostError": "une autre tentative avait repris ce travail",
+    "RubricChangedError": "les règles ont changé pendant le travail",
+    "ReconciliationError": "les comptes ne sont pas justes, ou des résultats manquent",
+    "ReviewerBelowGateError": "le moteur n'a pas réussi l'évaluation sur l'échantillon annoté",
+    "ConfigurationError": "un réglage ou un fichier de données est à corriger",
+    "UnreadableSourceError": "un dépôt ou un fichier ne peut pas être lu",
+    "TransientError": "une panne passagère",
+    "PermanentError": "un nouvel essai ne peut pas réussir tant que rien n'est corrigé",
+}
+"""By the code of a failure: an error's class, or a word of the ledger's."""
+
+UNFORESEEN_FAILURE = "une erreur que le programme n'avait pas prévue"
+
+RECORD_REASONS = {
+    "no_text": "aucun texte",
+    "not_json": "pas du JSON lisible",
+    "wrong_type": "un champ n'a pas la forme attendue",
+    "not_a_number": "un nombre n'en est pas un",
+    "too_large": "trop volumineux",
+    "too_long": "trop long",
+    "no_entries": "aucune entrée",
+    "duplicate_key": "un champ est donné deux fois",
+}
+"""Why an entry never became a contribution, by the code that reading its source gave."""
+
+NOTE_LABELS = {
+    "date_note": "Date",
+    "category_struck": "Sujet barré",
+    "header_note": "Texte",
+    "mail_number": "Message du même courriel, n°",
+}
+"""What reading a source noted beside a text, in the order in which it is shown."""
+
+NOTE_CHARACTERS = 200
+
 SCORE_LABELS = {
     "leak": "Textes contraires à la charte acceptés (fuite)",
     "manipulation_accepted": "Tentatives de manipulation acceptées",
@@ -100,6 +143,7 @@ _HIDDEN = re.compile(
 _PILED_UP = re.compile(
     "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]{4})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+"
 )
+_CODE = re.compile(r"\b[A-Za-z]\w*(?=:|$)")
 _MARKDOWN_ENTITIES = {
     **{ord(sign): f"&#{ord(sign)};" for sign in '<>"&@$'},
     **{ord(sign): f"\\{sign}" for sign in "\\`*_{}[]|~^"},
@@ -229,6 +273,67 @@ def reason_label(code: str, of_town: Mapping[str, str] = MappingProxyType({})) -
     """
     words = REASON_LABELS.get(code) or of_town.get(code) or code.replace("_", " ")
     return words[:1].upper() + words[1:]
+
+
+def failure_words(*told: str) -> str:
+    """Say why something failed, by the first code that is known in what was told of it.
+
+    >>> failure_words("process_died")[:31]
+    "le programme s'est arrêté net à"
+    >>> failure_words("ProcessingError: validate failed on c-1: TransientError: away")
+    'une panne passagère'
+    >>> failure_words("KeyError: 'x'") == UNFORESEEN_FAILURE
+    True
+    """
+    words = (word for text in told for word in _CODE.findall(text))
+    return next(
+        (FAILURE_WORDS[word] for word in words if word in FAILURE_WORDS), UNFORESEEN_FAILURE
+    )
+
+
+def record_words(code: str) -> str:
+    """Say why an entry could not be read; an unknown code keeps its own words.
+
+    >>> record_words("no_text"), record_words("odd_code")
+    ('aucun texte', 'odd code')
+    """
+    return RECORD_REASONS.get(code, code.replace("_", " "))
+
+
+def file_name(uri: str) -> str:
+    """Name a file without the folders of the machine; what is no path of a machine stays whole.
+
+    >>> file_name("/srv/depots/a.jsonl"), file_name("https://ville.example/a"), file_name("rest")
+    ('a.jsonl', 'https://ville.example/a', 'rest')
+    """
+    path = uri.removeprefix("file://")
+    return (path.rstrip("/").rpartition("/")[2] or uri) if path.startswith("/") else uri
+
+
+def late_words(alert: str) -> str:
+    """Say a missed deadline, by the minutes that its alert names.
+
+    >>> late_words("not done 15 min after it was queued")
+    "Une exécution n'était pas terminée 15 minutes après avoir été demandée"
+    """
+    minutes = re.search(r"\b(\d+) min\b", alert)
+    if minutes is None:
+        return "Une exécution n'était pas terminée à temps"
+    return f"Une exécution n'était pas terminée {minutes[1]} minutes après avoir été demandée"
+
+
+def note_sentences(metadata: object) -> tuple[str, ...]:
+    """Word what reading the source noted beside a text; what else the source said is left out.
+
+    >>> note_sentences({"category_struck": "logement", "mail_number": 2, "phone": "0"})
+    ('Sujet barré : logement', 'Message du même courriel, n° 2')
+    """
+    found = metadata if isinstance(metadata, Mapping) else {}
+    return tuple(
+        f"{label}{' ' if label.endswith('°') else ' : '}{excerpt(str(found[key]), NOTE_CHARACTERS)}"
+        for key, label in NOTE_LABELS.items()
+        if isinstance(found.get(key), str | int)
+    )
 
 
 def score_label(name: str) -> str:

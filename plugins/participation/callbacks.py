@@ -7,10 +7,11 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 
-from include.errors import ParticipationError
+from include.errors import ParticipationError, cause_chain
 from participation.hooks.ledger import LEDGER_CONN_ID, ledger_dsn
-from participation.ledger import analysis, metrics
-from participation.ledger.analysis import Attempt, LedgerAnalysis
+from participation.ledger import books, metrics
+from participation.ledger.analysis import LedgerAnalysis
+from participation.ledger.attempt import Attempt
 from participation.ledger.connection import session
 from participation.settings import Settings
 
@@ -55,9 +56,9 @@ def reconcile_cut_off(context: Any) -> None:
         message = None
         try:
             for day in days:
-                analysis.reconcile(connection, settings.municipality, day)
+                books.reconcile(connection, settings.municipality, day)
         except ParticipationError as error:
-            message = str(error)
+            message = cause_chain(error)
         metrics.close_metric(
             connection,
             attempt,

@@ -2,12 +2,16 @@
 
 ``load_contributions`` and ``contribution_analysis`` run them as events call, ``daily_chain`` in one
 row for one day. Whoever claims a contribution first judges it; the other finds nothing to do and says
-so. Every function opens nothing, calls the domain once and hands over a docket.
+so. A function here opens nothing: it is given the open ledger as a :class:`Visit`, lets the domain and
+the ledger do the work, notes how much there was, and returns what travels on: ids and counts, or the
+whole result of a single text.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
-from datetime import date, datetime
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +20,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.contributions import loading, scoring
 from include.contributions.analysis import ChunkCounts, judge_chunk
-from include.contributions.model import Contribution
+from include.contributions.model import MAX_TEXT_CHARACTERS, Contribution
 from include.contributions.processors import contribution_workflow
 from include.contributions.reviewer import embedded_reviewer
 from include.contributions.sources.boundary import cleaned
-from include.contributions.sources.dates import PARIS
 from include.dockets import fits
 from include.errors import (
     ConfigurationError,
@@ -29,14 +32,17 @@ from include.errors import (
     ReviewerBelowGateError,
 )
 from participation.defaults import ANALYSED, CONTRIBUTIONS
-from participation.ledger import analysis, metrics, outbox
-from participation.ledger.analysis import Selection
+from participation.ledger import books, metrics, outbox
+from participation.ledger.claims import Selection
 from participation.ledger.evaluations import save_evaluation
 from participation.ledger.loading import LedgerLoading
 from participation.steps import Visit, step_task
 
 SINGLE_SOURCE = "rest"
 """Source of a text that came in a run's conf instead of a file; the run's DAG is its locator."""
+
+MAX_BOOKS = 30
+"""Days whose books travel in a docket, the earliest ones; the totals are those of all days."""
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +84,7 @@ def announce_days(visit: Visit, emitter: str | None, outlet_events: Any) -> dict
     """Add one partition to the asset ``contributions`` for each day that has new rows."""
     found = outbox.waiting_days(visit.connection, visit.settings.municipality, emitter)
     visit.item = f"{len(found.days)} days"
-    visit.input_size = len(found.outbox_ids)
+    visit.input_size = found.row_count
     visit.output_size = len(found.days)
     if not found.days:
         raise AirflowSkipException("no day has new contributions: nothing to announce")
@@ -86,14 +92,21 @@ def announce_days(visit: Visit, emitter: str | None, outlet_events: Any) -> dict
     log.info("announcing %s new contributions of %s", found.contribution_count, found.days)
     return {
         "day_count": len(found.days),
+        "days": list(found.days[:400]),
         "contribution_count": found.contribution_count,
-        "outbox_ids": list(found.outbox_ids),
+        "emitter": emitter,
+        "snapshot": found.snapshot,
     }
 
 
 def confirm_announced(visit: Visit, announced: dict[str, Any]) -> dict[str, Any]:
     """Mark the outbox rows as announced, now that their asset events are recorded."""
-    marked = outbox.mark_announced(visit.connection, announced["outbox_ids"])
+    marked = outbox.mark_announced(
+        visit.connection,
+        visit.settings.municipality,
+        announced["emitter"],
+        announced["snapshot"],
+    )
     visit.output_size = marked
     return {"confirmed": marked}
 
@@ -130,14 +143,22 @@ def split_work(
 def _selection(
     visit: Visit, day: date | None, ids: list[str] | None, text: str | None
 ) -> Selection:
-    if sum(given is not None and given != [] for given in (day, ids, text)) != 1:
+    asked = {"day": day, "ids": ids, "text": text}
+    given = [name for name, value in asked.items() if value is not None and value != []]
+    if len(given) != 1:
+        met = {2: "two were given", 3: "three were given"}.get(len(given), "none was given")
         raise ConfigurationError(
-            "say what to judge: give a partition key (a day), or fill in one of day, ids and text"
+            "say what to judge: give a partition key (a day), or fill in one of day, ids and text; "
+            f"{': '.join([met, ', '.join(given)]) if given else met}"
         )
     if text is not None:
         storable, _ = cleaned(text)
         if not storable.strip():
             raise ConfigurationError("the text is empty: give the citizen's words")
+        if len(storable) > MAX_TEXT_CHARACTERS:
+            raise ConfigurationError(
+                f"the text has {len(storable)} characters, at most {MAX_TEXT_CHARACTERS}: shorten it"
+            )
         store = LedgerLoading(visit.connection, visit.settings.municipality)
         written = Contribution(f"{SINGLE_SOURCE}:{visit.attempt.run_id}", storable)
         return Selection(ids=(store.submit(written, visit.attempt.dag_id),))
@@ -149,12 +170,18 @@ def _selection(
 
 
 def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
-    """Run one step over one chunk; a retry goes on after the last batch that was stored."""
+    """Run one step over one chunk; a retry goes on after the last batch that was stored.
+
+    Raises:
+        AirflowSkipException: The chunk is settled, as when a task of a green run is cleared.
+    """
     reviewer = embedded_reviewer(visit.settings.municipality)
     steps = {each.name: each for each in contribution_workflow(reviewer).steps}
     visit.item = f"chunk {chunk_id}"
     visit.works_on(visit.analysis.day_of_chunk(chunk_id))
     visit.context["chunk"] = visit.item
+    if visit.analysis.is_settled(chunk_id):
+        raise AirflowSkipException(f"{visit.item} is settled already: nothing is left to do")
     counts = judge_chunk(
         chunk_id,
         steps[step],
@@ -219,21 +246,34 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
     left = visit.analysis.unsettled()
     visit.analysis.release()
     days = [day] if day else visit.analysis.days_of_run()
-    books = {
-        str(each): analysis.reconcile(visit.connection, visit.settings.municipality, each)
+    balanced = {
+        str(each): books.reconcile(visit.connection, visit.settings.municipality, each)
         for each in days
     }
-    visit.output_size = sum(counts["submitted"] for counts in books.values())
+    totals = Counter[str]()
+    for counts in balanced.values():
+        totals.update(counts)
+    visit.output_size = totals["submitted"]
     failed = _failed_tasks(visit)
-    if not books and visit.analysis.has_chunks():
+    has_chunks = visit.analysis.has_chunks()
+    if not balanced and has_chunks:
         raise ReconciliationError("this run judged contributions, but no day's books were balanced")
-    if left or failed:
+    if "split" in failed and "load" not in failed and not has_chunks:
         raise ReconciliationError(
-            f"books balance, but work is missing: failed tasks {failed or 'none'}, chunks without all "
-            f"results {left or 'none'} (id, contributions). They were given back: clear the failed "
-            "tasks, or let the next run of the day take them"
+            "nothing was claimed: see split; mend the conf and start a new run, or clear split "
+            "when the conf was right"
         )
-    return {"books": books}
+    if left or failed:
+        chunks = f", chunks without all results {left} (id, contributions)" if left else ""
+        raise ReconciliationError(
+            f"books balance, but work is missing: failed tasks {failed or 'none'}{chunks}. What was "
+            "claimed was given back: clear the failed tasks, or let the next run of the day take it"
+        )
+    return {
+        "day_count": len(balanced),
+        "totals": dict(totals),
+        "books": dict(list(balanced.items())[:MAX_BOOKS]),
+    }
 
 
 def report_single(visit: Visit, text: str | None, ids: list[str] | None) -> dict[str, Any] | None:
@@ -291,26 +331,6 @@ def score_engine(visit: Visit, day: date | None) -> dict[str, Any]:
     return {"sample_count": card.sample_count, "rubric_version": card.rubric_version}
 
 
-def run_day(partition_key: str | None, param_day: str | None) -> date | None:
-    """Read the day of a run: its partition key, else the parameter.
-
-    Raises:
-        ConfigurationError: It is not a day.
-    """
-    key = partition_key or param_day
-    if not key:
-        return None
-    try:
-        return date.fromisoformat(key)
-    except ValueError as error:
-        raise ConfigurationError(f"{key!r} is not a day: write it as 2026-01-31") from error
-
-
-def yesterday() -> date:
-    """Return the day before today in Europe/Paris."""
-    return date.fromordinal(datetime.now(PARIS).date().toordinal() - 1)
-
-
 def judge_chunks(chunk_ids: Any, **task_arguments: Any) -> Any:
     """Build the mapped task group ``judge``: validate, classify and evaluate, chunk by chunk."""
 
@@ -349,7 +369,14 @@ def judge_chunks(chunk_ids: Any, **task_arguments: Any) -> Any:
 
 def _inside(inbox: Path, folder: str | None) -> Path:
     root = inbox.resolve()
-    wanted = (root / folder).resolve() if folder else root
+    try:
+        wanted = (root / folder).resolve() if folder else root
+        with suppress(FileNotFoundError):  # whoever loads it says that it is not there
+            wanted.stat()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL, a name too long
+        raise ConfigurationError(
+            f"folder {folder!r} is no path in the inbox {root} ({error}): name a folder inside it"
+        ) from error
     if wanted != root and root not in wanted.parents:
         raise ConfigurationError(
             f"folder {folder!r} lies outside the inbox {root}: name a folder inside it, "

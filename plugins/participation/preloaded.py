@@ -1,8 +1,41 @@
-"""Import what every task needs and warm up the reviewer, for the server that tasks are forked from."""
+"""Import what every task needs and warm up the reviewer, for the server that tasks are forked from.
+
+That server survives an import that is missing, and nothing else: an error in here would take down
+everything that wants to fork a task.
+"""
+
+import importlib
+import logging
 
 from include.contributions.reviewer import embedded_reviewer
 from include.contributions.scoring import load_samples
-from participation.operators import report  # noqa: F401 - with it comes all that a task imports
+from include.errors import ParticipationError
 from participation.settings import Settings
 
-embedded_reviewer(Settings().municipality).warm_up(sample.contribution for sample in load_samples())
+TASK_MODULES = (
+    "participation.callbacks",
+    "participation.contribution_tasks",
+    "participation.days",
+    "participation.defaults",
+    "participation.operators.report",
+    "participation.steps",
+)
+"""What the DAG files import of this package; with it comes all of the domain and of the ledger."""
+
+log = logging.getLogger(__name__)
+
+
+def warm_up(municipality: str) -> bool:
+    """Prepare the reviewer of a town; a town that is wrong is left for the tasks to complain about."""
+    try:
+        reviewer = embedded_reviewer(municipality)
+        reviewer.warm_up(sample.contribution for sample in load_samples())
+    except ParticipationError as error:
+        log.error("tasks start without a prepared reviewer, and will say the same: %s", error)  # noqa: TRY400 - the sentence is the way out; a traceback here is of no use
+        return False
+    return True
+
+
+for module in TASK_MODULES:
+    importlib.import_module(module)
+warm_up(Settings().municipality)

@@ -17,6 +17,7 @@ import psycopg
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 
+from include.contributions.sources.boundary import cleaned
 from include.dockets import docket
 from include.errors import (
     ParticipationError,
@@ -25,7 +26,8 @@ from include.errors import (
 )
 from participation.fence import single_runner
 from participation.hooks.ledger import ledger_dsn
-from participation.ledger.analysis import Attempt, LedgerAnalysis
+from participation.ledger.analysis import LedgerAnalysis
+from participation.ledger.attempt import Attempt
 from participation.ledger.connection import Connection, session
 from participation.ledger.metrics import Status, close_metric, note_day, open_metric
 from participation.settings import Settings
@@ -177,7 +179,7 @@ def _close(connection: Connection, here: Visit, status: Status, message: str | N
         received_on=here.received_on,
         input_size=here.input_size,
         output_size=here.output_size,
-        error_message=message[:2000] if message else None,
+        error_message=cleaned(message)[0][:2000] if message else None,
     )
 
 

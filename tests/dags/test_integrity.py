@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("airflow", reason="DAG tests need Airflow")
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.serde import deserialize
 from airflow.serialization.serialized_objects import DagSerialization
 
 from include.errors import (
@@ -74,10 +75,66 @@ def test_every_task_explains_itself_and_ends(dag_id, task_id):
     assert isinstance(task.retry_policy, ParticipationRetryPolicy)
 
 
+def timetable(schedule):
+    """Say when a schedule starts a run; on each side it is another class of the same name."""
+    condition = schedule.asset_condition
+    assets = getattr(condition, "objects", [condition])
+    names = ("expression", "timezone", "run_offset", "key_format")
+    return {
+        "kind": type(schedule).__name__,
+        "assets": [asset.name for asset in assets if hasattr(asset, "name")],
+        **{name: str(getattr(schedule, name, getattr(schedule, f"_{name}", ""))) for name in names},
+    }
+
+
+def deadlines(dag):
+    """Say when a run is late and what happens then; the scheduler reads the stored form itself."""
+    for alert in dag.deadline:
+        if isinstance(alert, dict):
+            reference = alert["reference"]["__class_path"]
+            interval, callback = deserialize(alert["interval"]), deserialize(alert["callback"])
+        else:
+            reference = f"{type(alert.reference).__module__}.{type(alert.reference).__name__}"
+            interval, callback = alert.interval, alert.callback
+        yield reference, interval, callback.path, callback.kwargs
+
+
+def described(dag):
+    """Say what the author wrote of a DAG, in values that can be compared."""
+    return {
+        "tasks": {
+            task.task_id: {
+                "after": sorted(task.upstream_task_ids),
+                "rule": getattr(task.trigger_rule, "value", task.trigger_rule),
+                "retries": (task.retries, task.retry_delay, task.max_retry_delay),
+                "limit": task.execution_timeout,
+                "outlets": [outlet.name for outlet in task.outlets],
+                "is_mapped": task.is_mapped,
+                "said": task.doc_md,
+            }
+            for task in dag.tasks
+        },
+        "edges": sorted(
+            (task.task_id, after) for task in dag.tasks for after in task.downstream_task_ids
+        ),
+        "form": {
+            name: (param.value, param.schema, param.description)
+            for name in dag.params
+            for param in [dag.params.get_param(name)]
+        },
+        "timetable": timetable(dag.timetable),
+        "deadlines": list(deadlines(dag)),
+        "limits": (dag.dagrun_timeout, dag.max_active_runs, dag.catchup),
+        "failure_callback": bool(dag.has_on_failure_callback),
+    }
+
+
 @pytest.mark.parametrize("dag", BAG.dags.values(), ids=lambda dag: dag.dag_id)
 def test_every_dag_survives_serialization(dag):
-    """What the scheduler reads is what the author wrote."""
-    DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    """What the scheduler reads is what the author wrote: tasks, order, form, schedule, limits."""
+    read = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+
+    assert described(read) == described(dag)
 
 
 def test_the_last_task_of_a_run_balances_the_books():

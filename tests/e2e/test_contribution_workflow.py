@@ -54,7 +54,7 @@ def loaded(system):
     """Load the samples and wait until every announced day is judged; the announced days."""
     run_id = system.start_run(LOAD, "e2e-load")
     assert system.finished(LOAD, run_id) == "success"
-    keys = system.client.emitted_keys(LOAD, run_id)
+    keys = system.client.announced_days(LOAD, run_id)
 
     def judged():
         with system.ledger() as ledger:

@@ -1,6 +1,5 @@
 """The supervisor brings back what dies or hangs, and leaves nothing behind; with real processes."""
 
-import http.server
 import json
 import os
 import shutil
@@ -8,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -167,18 +165,7 @@ def test_what_hangs_is_replaced(supervised):
     supervised.until(supervised.is_well, BACK_LIMIT_S)
 
 
-class Stranger(http.server.BaseHTTPRequestHandler):
-    """Answers 200 to everything, as the api-server of another clone would."""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *arguments):
-        pass
-
-
-def test_a_port_that_somebody_else_took_is_given_up(supervised):
+def test_a_port_that_somebody_else_took_is_given_up(supervised, stranger):
     """While the api-server is away another program listens in its place: Airflow moves, all of it."""
     supervised.until(supervised.is_well, BACK_LIMIT_S)
     lost = supervised.noted("addresses")["ui"]
@@ -187,14 +174,11 @@ def test_a_port_that_somebody_else_took_is_given_up(supervised):
 
     killed.kill()
     killed.wait()
-    place = ("127.0.0.1", int(lost.rpartition(":")[2]))
-    with http.server.ThreadingHTTPServer(place, Stranger) as stranger:
-        threading.Thread(target=stranger.serve_forever, daemon=True).start()
-        supervised.until(
-            lambda: supervised.is_well() and supervised.noted("addresses")["ui"] != lost,
-            BACK_LIMIT_S,
-        )
-        stranger.shutdown()
+    stranger(int(lost.rpartition(":")[2]))
+    supervised.until(
+        lambda: supervised.is_well() and supervised.noted("addresses")["ui"] != lost,
+        BACK_LIMIT_S,
+    )
 
     assert gone(others) == []
 

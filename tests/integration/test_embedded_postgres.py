@@ -2,6 +2,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import psutil
 import psycopg
 import pytest
 
-import ports
+import tcp_ports
 from postgres import EmbeddedPostgres, running
 
 pytestmark = pytest.mark.postgres
@@ -82,7 +83,7 @@ def test_a_lock_whose_pid_is_somebody_elses_is_no_obstacle(folder):
 def test_it_takes_another_port_when_somebody_was_quicker(folder):
     """A port that was free when it was chosen may be taken when the server starts."""
     server = EmbeddedPostgres(folder)
-    with socket.create_server((ports.ADDRESS, 0)) as other:
+    with socket.create_server((tcp_ports.ADDRESS, 0)) as other:
         taken = server.port = other.getsockname()[1]
         server.start()
         try:
@@ -114,7 +115,7 @@ def test_it_ends_with_whoever_started_it(folder):
     root = Path(__file__).parents[2]
     starter = subprocess.Popen(
         [sys.executable, str(root / "scripts" / "postgres.py"), str(folder)],
-        env=os.environ | {"PYTHONPATH": str(root)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(root), str(root / "plugins")))},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -167,3 +168,16 @@ def test_root_never_runs_it_even_where_only_root_may_go(tmp_path):
         moved_to = Path((closed / "postgres" / "moved-to").read_text().strip())
         assert moved_to == server.home
     shutil.rmtree(moved_to)
+
+
+def test_the_log_holds_no_word_of_a_row_that_failed(folder):
+    """Neither the row nor the statement: both would be a citizen's text, in a file of the server."""
+    with running(folder) as server, psycopg.connect(server.ledger_dsn) as connection:
+        connection.execute("CREATE TABLE said (words text CHECK (length(words) < 3))")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute("INSERT INTO said VALUES ('je suis Marie Le Goff')")
+
+        logged = server.log.read_text(errors="replace")
+        assert "said_words_check" in logged
+        assert "Marie" not in logged
+        assert stat.S_IMODE(server.log.stat().st_mode) == 0o600

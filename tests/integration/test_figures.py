@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from include.contributions import report
+from include.contributions import report, wording
 from include.contributions.model import (
     Article,
     Category,
@@ -19,7 +19,9 @@ from include.contributions.model import (
     content_hash,
 )
 from include.errors import ReconciliationError
+from participation.defaults import late_after
 from participation.ledger import connect, migrate
+from participation.ledger.attempt import Attempt
 from participation.ledger.figures import (
     checked_day_report,
     day_report,
@@ -27,6 +29,7 @@ from participation.ledger.figures import (
     recount,
     snapshot,
 )
+from participation.ledger.metrics import LOST, close_metric, note_deadline_miss, open_metric
 
 pytestmark = pytest.mark.postgres
 
@@ -40,7 +43,7 @@ class Town:
     def __init__(self, connection):
         self.connection = connection
         # Steps are measured per day and not per town: a day nobody else uses, in any ledger.
-        self.day = date(1500, 1, 1) + timedelta(days=secrets.randbelow(100_000))
+        self.day = date(2100, 1, 1) + timedelta(days=secrets.randbelow(100_000))
         self.name = f"town-{uuid4()}"
         self.numbers = count(1)
         self.run_id = f"run-{self.name}"
@@ -452,7 +455,7 @@ def test_step_times(town):
             status,
             duration_ms,
             output_size,
-            "délai" if status == "failed" else None,
+            LOST if status == "failed" else None,
         )
 
     day = town.report()
@@ -461,7 +464,49 @@ def test_step_times(town):
     assert (step.attempts, step.failed, step.running, step.skipped) == (4, 1, 1, 0)
     assert (step.total_ms, step.mean_ms) == (3000, 1000)
     assert (step.items, step.items_per_s) == (400, 200)
-    assert report.Notice("Étape validate, échec : délai", 1) in day.notices
+    told = f"Étape validate : {wording.FAILURE_WORDS['lost']}"
+    assert report.Notice(told, 1, LOST) in day.notices
+
+
+def test_a_late_run_and_a_timeout_are_told_in_french(town):
+    """What the alert and the error say in English stays beside it, for whoever operates."""
+    attempt = Attempt("daily_chain", town.run_id, "split", -1, 1)
+    open_metric(town.connection, town.name, attempt, "split", town.day)
+    close_metric(
+        town.connection, attempt, "timeout", received_on=town.day, error_message="Timeout, PID 7"
+    )
+    alert = late_after(15).callback.kwargs["alert"]
+    note_deadline_miss(town.connection, "daily_chain", town.run_id, alert, None, "running")
+
+    timeout, late = town.report().notices
+
+    assert timeout == report.Notice(
+        "Étape split : le temps prévu était dépassé", 1, "Timeout, PID 7"
+    )
+    assert late.message == "Une exécution n'était pas terminée 15 minutes après avoir été demandée"
+    assert late.detail == f"daily_chain, {town.run_id} : {alert}"
+
+
+def test_what_reading_a_source_noted_stands_beside_the_text(town):
+    """For a clerk who wonders about a date or a subject; other things the source said do not."""
+    noted = {"category_struck": "logement", "mail_number": 3, "phone": "02 98 00 00 00"}
+    for state in ("accepted", "review"):
+        town.execute(
+            "UPDATE contribution SET metadata = %s WHERE contribution_id = %s",
+            json.dumps(noted),
+            town.add(state=state),
+        )
+    town.decide(town.add(state="review"), "refused", "a.kerbrat")
+
+    day = town.report()
+
+    sentences = ("Sujet barré : logement", "Message du même courriel, n° 3")
+    assert day.accepted[0].texts.items[0].text.notes == sentences
+    assert day.waiting.items[0].text.notes == sentences
+    assert day.decisions.items[0].text.notes == ()
+    for page in (report.render_html(day), report.render_markdown(day)):
+        assert page.count("barré : logement") == 2
+        assert "02 98" not in page
 
 
 def test_the_oldest_open_contribution(town):
@@ -514,7 +559,8 @@ def test_lists_are_bounded_and_counts_exact(town):
     town.execute(
         "INSERT INTO contribution (contribution_id, municipality, source, external_id,"
         " constat_factuel, received_on, content_hash, input_hash)"
-        " SELECT %s || ':' || n, %s, 'form', n::text, repeat('mot ', 5000), %s, n::text, n::text"
+        " SELECT %s || ':' || n, %s, 'form', n::text,"
+        " left(repeat('mot ', 5000), 19996) || lpad(n::text, 4, '0'), %s, n::text, n::text"
         " FROM generate_series(1, 1500) AS n",
         town.name,
         town.name,

@@ -14,7 +14,9 @@ from include.errors import LeaseLostError, TransientError
 from include.ports import SourceFile
 from participation import fence
 from participation.ledger import connect
-from participation.ledger.analysis import Attempt, LedgerAnalysis, Selection
+from participation.ledger.analysis import LedgerAnalysis
+from participation.ledger.attempt import Attempt
+from participation.ledger.claims import Selection
 from participation.ledger.loading import LedgerLoading
 
 pytestmark = pytest.mark.postgres

@@ -13,7 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.contributions.analysis import Answer, ItemFailure
-from include.contributions.model import BrokenRecord, Contribution, Record, content_hash, folded
+from include.contributions.model import (
+    MAX_TEXT_CHARACTERS,
+    BrokenRecord,
+    Contribution,
+    Record,
+    content_hash,
+    folded,
+)
 from include.errors import (
     ConfigurationError,
     LeaseLostError,
@@ -21,8 +28,20 @@ from include.errors import (
     ReconciliationError,
 )
 from include.ports import SourceFile
-from participation.ledger import connect, metrics, migrate, migrations, outbox, session, summary
-from participation.ledger.analysis import Attempt, LedgerAnalysis, Selection, reconcile
+from participation.ledger import (
+    connect,
+    metrics,
+    migrate,
+    migrations,
+    outbox,
+    reports,
+    session,
+    summary,
+)
+from participation.ledger.analysis import LedgerAnalysis
+from participation.ledger.attempt import Attempt
+from participation.ledger.books import reconcile
+from participation.ledger.claims import Selection
 from participation.ledger.loading import EMITTER, LedgerLoading
 
 pytestmark = pytest.mark.postgres
@@ -124,7 +143,33 @@ def test_the_same_text_twice_is_one_contribution_with_two_receipts(ledger):
 
     assert (counts.records, counts.added) == (4, 3)
     assert ledger.execute("SELECT count(*) FROM receipt").fetchone() == (4,)
-    assert summary.of_inbox(ledger, "inbox")["duplicates"] == 1
+    assert summary.of_inbox(ledger, TOWN, "inbox")["duplicates"] == 1
+
+
+def test_the_figures_of_a_folder_are_those_of_its_town(ledger):
+    """Two towns may load from folders of one name, and report on the same day."""
+    load(ledger, record(1), record(2))
+    other = LedgerLoading(ledger, "quimper")
+    load_id = other.begin_load("inbox")
+    other.add_file(load_id, file(), [record(3)])
+    other.end_load(load_id, [])
+    for town in (TOWN, "quimper"):
+        reports.save_report(
+            ledger,
+            town,
+            DAY,
+            html_path=f"{town}.html",
+            markdown_path=f"{town}.md",
+            figures={},
+            dag_id="daily_chain",
+            run_id="run-1",
+        )
+
+    assert summary.of_inbox(ledger, TOWN, "inbox")["loaded"] == 2
+    assert summary.of_inbox(ledger, "quimper", "inbox")["loaded"] == 1
+    assert summary.of_inbox(ledger, "brest", "inbox")["load_id"] is None
+    assert reports.report_path(ledger, TOWN, DAY) == f"{TOWN}.html"
+    assert reports.report_path(ledger, "brest", DAY) is None
 
 
 def test_the_original_is_kept_as_received(ledger):
@@ -188,7 +233,7 @@ def test_a_broken_record_is_quarantined_while_the_rest_goes_on(ledger):
         ledger, record(1), BrokenRecord("line 2", "no_text", "Le texte est vide.", "{}"), record(3)
     )
 
-    figures = summary.of_inbox(ledger, "inbox")
+    figures = summary.of_inbox(ledger, TOWN, "inbox")
     assert (figures["loaded"], figures["pending"], figures["quarantined"]) == (3, 2, 1)
 
 
@@ -221,7 +266,7 @@ def test_a_version_of_a_file_that_comes_back_brings_its_broken_records_back(ledg
     met_again(ledger, ("a.jsonl", first))
 
     assert open_records(ledger) == [("a.jsonl", "line 2")]
-    figures = summary.of_inbox(ledger, "inbox")
+    figures = summary.of_inbox(ledger, TOWN, "inbox")
     assert (figures["loaded"], figures["quarantined"]) == (2, 1)
 
 
@@ -234,10 +279,10 @@ def test_a_renamed_or_copied_file_counts_its_broken_records_once(ledger):
 
     assert open_records(ledger) == [("b.jsonl", "line 2")]
     assert reconcile(ledger, TOWN, DAY)["submitted"] == 2
-    assert summary.of_inbox(ledger, "inbox")["loaded"] == 2
+    assert summary.of_inbox(ledger, TOWN, "inbox")["loaded"] == 2
     met_again(ledger, ("a.jsonl", "0" * 64), ("b.jsonl", "0" * 64))
     assert open_records(ledger) == [("b.jsonl", "line 2")]
-    assert summary.of_inbox(ledger, "inbox")["loaded"] == 2
+    assert summary.of_inbox(ledger, TOWN, "inbox")["loaded"] == 2
 
 
 def test_a_copy_that_was_mended_leaves_the_other_copy_broken(ledger):
@@ -250,7 +295,7 @@ def test_a_copy_that_was_mended_leaves_the_other_copy_broken(ledger):
     met_again(ledger, ("a.jsonl", "0" * 64), ("b.jsonl", "2" * 64))
 
     assert open_records(ledger) == [("a.jsonl", "line 2")]
-    assert summary.of_inbox(ledger, "inbox")["loaded"] == 3
+    assert summary.of_inbox(ledger, TOWN, "inbox")["loaded"] == 3
 
 
 def test_the_received_day_is_the_sources_own_else_the_first_receipts_in_paris(ledger):
@@ -367,6 +412,25 @@ def test_a_text_judged_alone_is_noted_until_its_result_is_there(ledger):
     assert ledger.execute("SELECT count(*) FROM judged_alone").fetchone() == (0,)
 
 
+def test_a_note_of_a_text_judged_alone_is_taken_back_one_at_a_time(ledger):
+    """A failure is no death, and it does not wipe out the deaths before it; no lease is asked for."""
+    load(ledger, record(1))
+    store = work(ledger)
+    lease = store.take_lease(store.split(Selection(day=DAY), RUBRIC, 10)[0]["chunk_id"])
+    for _ in range(2):
+        store.begin_alone(lease, "validate", "test:1")
+    store.begin_alone(lease, "classify", "test:1")
+    work(ledger, try_number=2).take_lease(lease.chunk_id)
+    noted = "SELECT step, begun FROM judged_alone ORDER BY step"
+
+    store.end_alone(lease, "validate", "test:1")
+    assert ledger.execute(noted).fetchall() == [("classify", 1), ("validate", 1)]
+    store.end_alone(lease, "validate", "test:1")
+    store.end_alone(lease, "validate", "test:1")
+
+    assert ledger.execute(noted).fetchall() == [("classify", 1)]
+
+
 def test_a_contribution_without_all_results_stays_pending_and_is_named(ledger):
     """A failed chunk cannot end in a green run, and the next run may take what it left."""
     load(ledger, *(record(n) for n in range(4)))
@@ -470,7 +534,7 @@ def test_what_a_citizen_wrote_never_changes(ledger):
     load(ledger, record(1))
 
     for change in ("constat_factuel = 'autre'", "received_on = '2020-01-01'"):
-        with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+        with pytest.raises(psycopg.errors.RestrictViolation, match="kept as received"):
             ledger.execute(f"UPDATE contribution SET {change}")
 
 
@@ -620,7 +684,7 @@ def test_rows_of_another_service_announce_themselves(ledger):
     row = ledger.execute("SELECT content_hash, input_hash FROM contribution").fetchone()
     assert row == (content_hash("Un  texte"), Contribution("", "Un  texte").input_hash)
     assert reconcile(ledger, TOWN, DAY)["submitted"] == 1
-    assert outbox.mark_announced(ledger, list(found.outbox_ids)) == 1
+    assert outbox.mark_announced(ledger, TOWN, None, found.snapshot) == 1
     assert outbox.waiting_days(ledger, TOWN, None).days == ()
 
 
@@ -660,3 +724,199 @@ def test_a_metric_row_is_opened_closed_and_found_lost(ledger):
     assert rows == [(1, "failed", metrics.LOST, True), (2, "success", None, True)]
     metrics.open_metric(ledger, TOWN, attempt(try_number=3), "validate")
     assert metrics.close_lost(ledger, first.dag_id, first.run_id) == 1
+
+
+def test_a_file_deep_in_its_folders_is_stored_and_known_again(ledger):
+    """A path may have 4,096 bytes, an entry of an index 2,700."""
+    name = "/".join("".join(uuid4().hex for _ in range(7)) for _ in range(17))
+
+    load(ledger, record(1), BROKEN, name=name)
+
+    assert LedgerLoading(ledger, TOWN).known_files([name]).keys() == {(name, "0" * 64)}
+    assert load(ledger, record(1), BROKEN, name=name).records == 0
+
+
+def test_an_id_that_was_taken_on_purpose_stops_no_file(ledger):
+    """Who knows a text knows the id it would get beside another one; the file is loaded all the same."""
+    taken = f"12~{content_hash('La victime')}~{TOWN[:20]}"
+    load(ledger, record(12, "Un autre texte"), record(1, "Le squatteur", external_id=taken))
+
+    counts = load(ledger, record(12, "La victime"), name="b", sha256="1" * 64)
+
+    assert (counts.records, counts.added) == (1, 1)
+    assert ledger.execute("SELECT count(*) FROM contribution").fetchone() == (3,)
+
+
+INSERT = (
+    "INSERT INTO contribution (contribution_id, municipality, source, external_id, constat_factuel,"
+    " idees_ameliorations, received_on) VALUES (%(id)s, %(town)s, 'n8n', '1', %(text)s, %(ideas)s,"
+    " %(day)s)"
+)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"day": "infinity"},
+        {"day": "10000-01-01"},
+        {"day": "1989-12-31"},
+        {"id": ""},
+        {"id": "n" * 501},
+        {"text": "x" * 30_000, "ideas": "y" * 30_001},
+        {"text": "un\x01banc"},
+        {"ideas": "un\x7fbanc"},
+    ],
+    ids=lambda odd: next(iter(odd)),
+)
+def test_no_door_lets_in_what_no_step_can_work_with(ledger, odd):
+    """One such row would break every day's report, and nobody may change it afterwards."""
+    row = {"id": "n8n:1", "town": TOWN, "text": "Un\ttexte\r\n", "ideas": "", "day": DAY}
+    with pytest.raises(psycopg.errors.CheckViolation):
+        ledger.execute(INSERT, row | odd)
+
+    ledger.execute(INSERT, row | {"ideas": "y" * (MAX_TEXT_CHARACTERS - len(row["text"]))})
+    assert states(ledger) == {"pending": 1}
+
+
+def test_the_hashes_of_another_service_are_not_believed(ledger):
+    """The same text under two invented hashes would be two contributions."""
+    insert = (
+        "INSERT INTO contribution (contribution_id, municipality, source, external_id,"
+        " constat_factuel, received_on, content_hash, input_hash)"
+        " VALUES (%s, %s, 'n8n', '1', 'Un texte', %s, %s, 'x')"
+    )
+    ledger.execute(insert, ("n8n:1", TOWN, DAY, "forged-1"))
+
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        ledger.execute(insert, ("n8n:2", TOWN, DAY, "forged-2"))
+    row = ledger.execute("SELECT content_hash, input_hash FROM contribution").fetchone()
+    assert row == (content_hash("Un texte"), Contribution("", "Un texte").input_hash)
+
+
+def test_a_pending_text_cannot_be_marked_as_judged(ledger):
+    """A rubric on it would keep it from ever being judged."""
+    load(ledger, record(1))
+
+    with pytest.raises(psycopg.errors.CheckViolation, match="contribution_pending_unjudged"):
+        ledger.execute("UPDATE contribution SET state_rubric = %s", (RUBRIC,))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "open_cases"), [("accepted", 0), ("refused", 0), ("review", 1)]
+)
+@pytest.mark.parametrize("machine", ["pending", "review", "quarantined"])
+def test_a_decision_moves_the_state_by_itself(ledger, machine, outcome, open_cases):
+    """Law 4: one insert is enough; it closes what was open and is on record with its person."""
+    load(ledger, record(1))
+    store = work(ledger)
+    if machine != "pending":
+        chunk_id = store.split(Selection(day=DAY), RUBRIC, 10)[0]["chunk_id"]
+        if machine == "quarantined":
+            lease = store.take_lease(chunk_id)
+            store.save(lease, "validate", [], [ItemFailure("test:1", "ValueError", "odd")])
+        judge_all(store, chunk_id, "review")
+        store.settle("test")
+
+    ledger.execute(
+        "INSERT INTO decision (contribution_id, outcome, decided_by, reason)"
+        " VALUES ('test:1', 'refused', 'denis', 'motif'), ('test:1', %s, 'clara', 'motif')",
+        (outcome,),
+    )
+
+    assert states(ledger) == {outcome: 1}
+    assert reconcile(ledger, TOWN, DAY)[outcome] == 1
+    assert work(ledger, "run-2").split(Selection(day=DAY), "test-2", 10) == []
+    assert ledger.execute(
+        "SELECT count(*) FROM quarantine WHERE resolved_at IS NULL"
+    ).fetchone() == (0,)
+    assert ledger.execute(
+        "SELECT count(*) FROM review_case WHERE closed_at IS NULL"
+    ).fetchone() == (open_cases if machine != "pending" else 0,)
+    changed = ledger.execute(
+        "SELECT from_state, to_state, rubric_version FROM state_change WHERE changed_by = 'clara'"
+    ).fetchall()
+    assert changed == ([(machine, outcome, None)] if machine != outcome else [])
+
+
+def test_what_another_run_sets_aside_under_new_rules_explains_no_state_yet(ledger):
+    """The state is still that of the old rules, and so are the books."""
+    load(ledger, record(1), record(2))
+    old = work(ledger)
+    judge_all(old, old.split(Selection(day=DAY), RUBRIC, 10)[0]["chunk_id"])
+    old.settle("test")
+    new = work(ledger, "run-2")
+    lease = new.take_lease(new.split(Selection(day=DAY), "test-2", 10)[0]["chunk_id"])
+    new.save(lease, "validate", [], [ItemFailure("test:1", "ValueError", "odd")])
+
+    assert reconcile(ledger, TOWN, DAY)["accepted"] == 2
+
+
+def test_what_a_dead_run_set_aside_is_judged_under_the_next_rules(ledger):
+    """A failure under one rubric is no judgement under another."""
+    load(ledger, record(1))
+    old = work(ledger)
+    judge_all(old, old.split(Selection(day=DAY), RUBRIC, 10)[0]["chunk_id"])
+    old.settle("test")
+    dead = work(ledger, "run-2")
+    lease = dead.take_lease(dead.split(Selection(day=DAY), "test-2", 10)[0]["chunk_id"])
+    dead.save(lease, "validate", [], [ItemFailure("test:1", "ValueError", "odd")])
+    dead.release()
+
+    store = work(ledger, "run-3")
+    judge_all(store, store.split(Selection(day=DAY), "test-3", 10)[0]["chunk_id"], "review")
+
+    assert store.settle("test") == {"review": 1}
+    assert reconcile(ledger, TOWN, DAY)["review"] == 1
+    assert ledger.execute("SELECT resolution FROM quarantine").fetchone() == ("judged again",)
+
+
+def test_deaths_under_old_rules_do_not_count_under_new_ones(ledger):
+    """An engine that was mended gets to judge the text over which the old one died."""
+    load(ledger, record(1))
+    old = work(ledger)
+    lease = old.take_lease(old.split(Selection(day=DAY), RUBRIC, 10)[0]["chunk_id"])
+    old.begin_alone(lease, "validate", "test:1")
+    old.begin_alone(lease, "validate", "test:1")
+    old.release()
+
+    new = work(ledger, "run-2")
+    lease = new.take_lease(new.split(Selection(day=DAY), "test-2", 10)[0]["chunk_id"])
+
+    ((item,),) = new.waiting_items(lease, "validate", (), 10)
+    assert item.begun == 0
+    new.begin_alone(lease, "validate", "test:1")
+    new.save(lease, "validate", [answer("test:1", item.input_hash)], [])
+    assert ledger.execute("SELECT rubric_version, begun FROM judged_alone").fetchall() == [
+        (RUBRIC, 2)
+    ]
+
+
+def test_another_export_under_the_same_name_leaves_what_was_broken_open(ledger):
+    """Last week's broken line is in none of this week's, and nobody mended it."""
+    load(ledger, record(1), BROKEN, sha256="1" * 64)
+
+    load(ledger, record(3, locator="line 1"), record(4, locator="line 2"), sha256="2" * 64)
+
+    assert open_records(ledger) == [("a.jsonl", "line 2")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param((record(1), BROKEN), (record(1),), id="taken_out"),
+        pytest.param((BROKEN,), (record(2, locator="line 2"),), id="mended_at_its_place"),
+        pytest.param(
+            (record(1), replace(BROKEN, raw="constat: \nid: 2\nsubmitted: hier")),
+            (record(7, "Tout autre chose"), record(2, locator="line 9")),
+            id="mended_under_its_id",
+        ),
+    ],
+)
+def test_a_record_that_was_mended_is_closed(ledger, before, after):
+    """The version that was met last counts: as most of the one before, or as the record itself."""
+    load(ledger, *before, sha256="1" * 64)
+    assert open_records(ledger) == [("a.jsonl", "line 2")]
+
+    load(ledger, *after, sha256="2" * 64)
+
+    assert open_records(ledger) == []

@@ -1,4 +1,5 @@
 import doctest
+import io
 import itertools
 
 import pytest
@@ -8,6 +9,7 @@ from rich.console import Console
 
 import main_job
 from main_job import JobFailedError, MainJob, day_ranges, latest_per_key
+from state_folder import StateFolder
 
 DAYS = st.lists(st.dates(min_value=main_job.date(2025, 12, 1), max_value=main_job.date(2026, 2, 1)))
 
@@ -94,3 +96,30 @@ def test_runs_that_ended_well_are_enough(job):
     told._follow("d", 2, client.runs)
 
     assert told.display.lines[0].took_s is not None
+
+
+FIGURES = dict.fromkeys(("loaded", "duplicates", "seconds", "items_per_s", *main_job.STATES), 0) | {
+    "report": None,
+    "ui": StandingClient.address,
+}
+
+
+@pytest.mark.parametrize(
+    ("waiting", "said"),
+    [
+        pytest.param([], None, id="none"),
+        pytest.param(
+            ["a.csv: empty."], "waiting: 1 file, for a later load: a.csv: empty.", id="one"
+        ),
+    ],
+)
+def test_files_that_wait_are_shown_under_the_table(tmp_path, monkeypatch, waiting, said):
+    """What is half written is no part of the figures: the person reads which and why."""
+    monkeypatch.setenv("STATE", str(tmp_path / "state"))
+    display = main_job.Display(tmp_path / "supervisor.log")
+    display.console = Console(record=True, file=io.StringIO(), width=200)
+
+    main_job.show_end(display, StateFolder.from_environment(), FIGURES | {"waiting": waiting})
+
+    lines = display.console.export_text().splitlines()
+    assert [line for line in lines if line.startswith("waiting")] == ([said] if said else [])

@@ -1,10 +1,12 @@
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 import make
+import marked_folder
 
 
 def verb(*arguments, **environ):
@@ -117,3 +119,52 @@ def test_the_script_is_readable_for_an_old_python():
     source = (make.ROOT / "scripts" / "make.py").read_text()
 
     assert ast.parse(source, feature_version=(3, 8))
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone of the scripts alone, for what must not be tried on this one."""
+    folder = tmp_path / "clone"
+    (folder / "scripts").mkdir(parents=True)
+    for name in ("make.py", "marked_folder.py"):
+        shutil.copy(make.ROOT / "scripts" / name, folder / "scripts")
+    (folder / "README.md").write_text("the project")
+    return folder
+
+
+def clean(clone, state):
+    command = [sys.executable, clone / "scripts" / "make.py", "clean"]
+    environ = os.environ | {"STATE": str(state)}
+    return subprocess.run(
+        command, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("state", [".", "..", "scripts", "../foreign", "link"])
+def test_clean_removes_no_folder_that_is_not_a_state_folder(clone, state):
+    """A wrong STATE costs a sentence, not the clone and not somebody's photographs."""
+    foreign = clone.parent / "foreign"
+    foreign.mkdir()
+    (foreign / "photograph").write_text("kept")
+    (clone / "link").symlink_to(foreign)
+
+    answer = clean(clone, state)
+
+    assert answer.returncode == 2
+    assert "nothing was removed" in answer.stderr
+    assert (foreign / "photograph").exists()
+    assert (clone / "README.md").exists()
+    assert (clone / "scripts" / "make.py").exists()
+
+
+def test_clean_removes_the_state_folder_it_knows(clone):
+    """What was made as one goes, with everything in it, and nothing else of the clone."""
+    state = clone / "state"
+    marked_folder.claim(state, clone)
+    (state / "secrets.json").write_text("{}")
+
+    answer = clean(clone, "state")
+
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert not state.exists()
+    assert (clone / "README.md").exists()

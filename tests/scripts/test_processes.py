@@ -1,5 +1,6 @@
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -102,9 +103,10 @@ sys.exit(processes.guarded(work, lambda: None))
 def test_the_guard_leaves_nothing_behind(ending, code):
     """However the work ends, what it started ends too, and its exit code is told."""
     scripts = Path(processes.__file__).parent
+    roots = (scripts, scripts.parent, scripts.parent / "plugins")
     guard = subprocess.Popen(
         [sys.executable, "-c", GUARD.format(ending=ending)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(scripts), str(scripts.parent)))},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, roots))},
         stderr=subprocess.DEVNULL,
     )
     left = []
@@ -114,3 +116,15 @@ def test_the_guard_leaves_nothing_behind(ending, code):
 
     assert guard.returncode == code
     assert not any(processes.is_living(process) for process in left)
+
+
+def test_a_log_is_read_by_its_owner_only(tmp_path):
+    """Also one that an earlier start left open to others."""
+    new, old = tmp_path / "new.log", tmp_path / "old.log"
+    old.touch(mode=0o644)
+
+    for log in (new, old):
+        processes.spawn([sys.executable, "-c", "print(1)"], log).wait()
+
+        assert stat.S_IMODE(log.stat().st_mode) == 0o600
+        assert log.read_text() == "1\n"

@@ -1,9 +1,13 @@
 import json
+import os
+import re
 import stat
+from pathlib import Path
 
 import pytest
 
-from state_folder import USERS, AlreadyRunningError, StateFolder
+from marked_folder import MARKER, ForeignFolderError
+from state_folder import ROOT, USERS, AlreadyRunningError, StateFolder
 
 
 @pytest.fixture
@@ -48,3 +52,48 @@ def test_a_second_supervisor_is_told_where_the_first_is(state):
         state.lock()
 
     state.lock().close()
+
+
+def test_only_the_owner_reads_what_is_in_the_folder(state):
+    """Logs and notes quote citizens; root leaves the way to its PostgreSQL open, and no other."""
+    for folder in (state.run, state.logs, state.reports, state.airflow_home):
+        assert mode(folder) == 0o700, folder
+    assert mode(state.folder) == (0o711 if os.geteuid() == 0 else 0o700)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["foreign", "a_file", "the_project", "above_it", "home", "system"]
+)
+def test_a_folder_of_somebody_else_is_left_as_it_is(tmp_path, monkeypatch, wrong):
+    """STATE=/tmp must not close /tmp to everyone else: nothing is made, nothing changes its mode."""
+    foreign, home = tmp_path / "foreign", tmp_path / "home"
+    for folder in (foreign, home):
+        folder.mkdir()
+        folder.chmod(0o755)
+    (foreign / "theirs").write_text("kept")
+    monkeypatch.setenv("HOME", str(home))
+    folder = {
+        "foreign": foreign,
+        "a_file": foreign / "theirs",
+        "the_project": ROOT,
+        "above_it": ROOT.parent,
+        "home": home,
+        "system": Path("/"),
+    }[wrong]
+    before = folder.stat()
+    monkeypatch.setenv("STATE", str(folder))
+
+    with pytest.raises(ForeignFolderError, match=re.escape(str(folder))):
+        StateFolder.from_environment()
+
+    assert folder.stat().st_mode == before.st_mode
+    assert not (folder / MARKER).exists()
+    assert sorted(foreign.iterdir()) == [foreign / "theirs"]
+
+
+def test_an_empty_folder_becomes_the_state_folder(tmp_path, monkeypatch):
+    """A mounted volume is there before the first start; the second start knows it again."""
+    monkeypatch.setenv("STATE", str(tmp_path))
+    StateFolder.from_environment()
+
+    assert StateFolder.from_environment().run.is_dir()

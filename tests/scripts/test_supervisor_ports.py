@@ -1,7 +1,5 @@
 """What happens when somebody else listens on a port that was chosen; without Airflow or PostgreSQL."""
 
-import http.server
-import threading
 import time
 import urllib.request
 
@@ -14,17 +12,6 @@ from state_folder import StateFolder
 from supervisor import HopelessError, Supervisor
 
 LIMIT_S = 30
-
-
-class Stranger(http.server.BaseHTTPRequestHandler):
-    """Answers 200 to everything, as the api-server of another clone would."""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *arguments):
-        pass
 
 
 class StandingPostgres:
@@ -48,22 +35,6 @@ def web_servers(ports):
         )
         for name, port in (("api-server", ports.ui), ("log-server", ports.logs))
     ]
-
-
-@pytest.fixture
-def stranger():
-    """Start a server that is not ours on a port; it ends with the test."""
-    started = []
-
-    def listen(port):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Stranger)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        started.append(server)
-
-    yield listen
-    for server in started:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture
@@ -117,7 +88,7 @@ def test_a_port_taken_before_the_start_is_given_up(supervisor, stranger):
 
 def test_a_port_taken_while_a_component_is_down_restarts_all_that_know_it(supervisor, stranger):
     """The others were told the old address when they started: they are started again."""
-    look_after(supervisor, lambda: all(c.was_well for c in supervisor.components))
+    look_after(supervisor, lambda: all(c.health.was_well for c in supervisor.components))
     lost, old = supervisor.ports, [c.process for c in supervisor.components]
 
     old[0].kill()
@@ -139,14 +110,14 @@ def test_a_stranger_that_answers_is_not_taken_for_ours(supervisor, stranger):
     component.note_life({})
 
     assert status(component.url) == 200
-    assert not component.was_well
+    assert not component.health.was_well
     assert component.is_displaced()
     component.end()
 
 
 def test_who_always_loses_its_ports_gives_up(supervisor, stranger, monkeypatch):
     """After a bounded number of changes it says so instead of trying for ever."""
-    monkeypatch.setattr("airflow_settings.free_ports.reserve", lambda wanted=0: taken)
+    monkeypatch.setattr("airflow_settings.tcp_ports.reserve", lambda wanted=0: taken)
     taken = supervisor.ports.ui
     stranger(taken)
 

@@ -72,6 +72,9 @@ class Chunk:
     def waiting_items(self, lease, step, needs, limit):
         yield [WaitingItem(text, text.input_hash, {}) for text in self.texts]
 
+    def has_results(self, lease, step):
+        return bool(self.stored)
+
     def save(self, lease, step, answers, failures):
         self.stored |= {answer.item_id: json.loads(answer.output) for answer in answers}
         self.set_aside |= {failure.item_id for failure in failures}

@@ -4,22 +4,23 @@ What an adapter found, of whatever type, becomes a ``Record`` that any store can
 ``BrokenRecord`` with a sentence for the clerk who can mend it. Texts stay as written, in NFC; a
 character that cannot be stored becomes U+FFFD and is counted in the record's metadata.
 
-Of a broken entry the fields that are a contribution's own are shown, and nothing else of it. Where
-fields cannot be told apart, its beginning stands for it. Telephone numbers and addresses are
+Of a broken entry the fields that are a contribution's own are shown, and nothing else of it. Of a
+row whose columns are all known, its beginning stands for it. Telephone numbers and addresses are
 blotted out of both: the whole entry is in the town's own file, at the place that is named.
 """
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from include.contributions.model import MAX_TEXT_CHARACTERS, BrokenRecord, Record
+from include.contributions.model import MAX_TEXT_CHARACTERS, BrokenRecord, Record, folded
+from include.contributions.sources.blotting import BLOT_RATIO, blotted
 from include.contributions.sources.dates import EARLIEST, parse_day
-from include.contributions.sources.fields import Role, folded_label, role_of
+from include.contributions.sources.fields import TEXT_ROLES, Role, folded_label, role_of
 from include.errors import UnreadableRecordError
 
 TRUNCATED = "truncated"
@@ -27,9 +28,6 @@ TRUNCATED = "truncated"
 
 INCOMPLETE = "incomplete"
 """Metadata key of a record that could be whole or cut off; a young file waits instead."""
-
-MAX_ENTRY_CHARACTERS = 4_000_000
-"""A longer line or entry is not held in memory; sixty times the longest text that is accepted."""
 
 MAX_RAW_CHARACTERS = 4_000
 
@@ -40,25 +38,12 @@ MAX_ID_CHARACTERS = 200
 MAX_NOTE_CHARACTERS = 200
 
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_HEX = "[0-9a-f]{1,4}"
-_PERSONAL = re.compile(
-    r"(?<![\w.+-])[\w.+-]++@[\w-]{1,63}(?:\.[\w-]{1,63})*"
-    # IPv6, the shortened kind first; a time of day has neither "::" nor seven colons.
-    rf"|(?<!\w)(?:(?:{_HEX}(?::{_HEX}){{0,6}})?::{_HEX}(?::{_HEX}){{0,6}}"
-    rf"|{_HEX}(?::{_HEX}){{0,6}}::|{_HEX}(?::{_HEX}){{7}})(?:\.\d{{1,3}}){{0,3}}(?![\w:])"
-    r"|(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)"
-    r"|(?<![\w+])(?:\+|00)\d(?:[\s.()-]{0,2}\d){6,14}(?!\d)"
-    r"|(?<![\w+])0[1-9](?:[\s.-]?\d){8}(?!\d)",
-    re.IGNORECASE,
-)
-_BLOT = "[coordonnées]"
-_BLOT_RATIO = 8
-"""No address is much more than this many times as long as what takes its place."""
 _BODY = re.compile(
     r"\s*\*\*Constat factuel\s*:?\*\*\s*:?(?P<constat>.*?)"
     r"(?:\*\*Vos idées d['’]améliorations?\s*:?\*\*\s*:?(?P<idees>.*))?",
     re.DOTALL | re.IGNORECASE,
 )
+_WHOLE_TEXTS: tuple[Role, ...] = ("text", "body")
 _STRUCK = re.compile(r"~+([^~\n]+)~+|<(?:del|s|strike)>(.*?)</(?:del|s|strike)>", re.IGNORECASE)
 
 
@@ -78,11 +63,13 @@ class Entry:
     Attributes:
         locator: Where in the file; as in ``Record``.
         found: The value of each field that was there.
+        further: Texts of a field that was there more than once, under other names.
         notes: What goes into the metadata.
     """
 
     locator: str
     found: dict[Role, Any] = field(default_factory=dict)
+    further: list[tuple[Role, Any]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -95,28 +82,39 @@ def source_name(path: Path) -> str:
     return folded_label(path.stem).replace(" ", "-") or "source"
 
 
-def entry_of(values: Mapping[str, Any], locator: str) -> Entry:
-    """Sort a mapping's values by the field their keys stand for; unknown keys are left out."""
+def entry_of(values: Iterable[tuple[str, Any]], locator: str) -> Entry:
+    """Sort named values by the field their names stand for; unknown names are left out."""
     entry = Entry(locator)
     ranks: dict[Role, int] = {}
-    for key, value in values.items():
+    nested: Any = None
+    for key, value in values:
         if value is None or value == "":
             continue
+        if key == "metadata":
+            nested = value
         sorted_as = role_of(key)
         if sorted_as is None:
             continue
         role, rank = sorted_as
         if role == "note":
             _note(entry, key, value)
-        elif rank < ranks.get(role, rank + 1):
-            ranks[role] = rank
-            entry.found[role] = value
-    nested = values.get("metadata")
+        else:
+            _take(entry, ranks, role, rank, value)
     if isinstance(nested, Mapping) and "submitted" not in entry.found:
         moment = next((v for key, v in nested.items() if role_of(key) == ("submitted", 0)), None)
         if moment is not None:
             entry.found["submitted"] = moment
     return entry
+
+
+def _take(entry: Entry, ranks: dict[Role, int], role: Role, rank: int, value: Any) -> None:
+    """Keep the value under the best name of a field; of a text, the others as well."""
+    is_best = rank < ranks.get(role, rank + 1)
+    if role in TEXT_ROLES and role in ranks:
+        entry.further.append((role, entry.found[role] if is_best else value))
+    if is_best:
+        ranks[role] = rank
+        entry.found[role] = value
 
 
 def admitted(source: str, entry: Entry) -> Record | BrokenRecord:
@@ -125,25 +123,13 @@ def admitted(source: str, entry: Entry) -> Record | BrokenRecord:
         return _record(source, entry)
     except BadEntryError as bad:
         shown = "\n".join(f"{role}: {_shown(value)}" for role, value in entry.found.items())
-        return BrokenRecord(
-            entry.locator, bad.reason, bad.detail, blotted(shown, MAX_RAW_CHARACTERS)
-        )
+        raw = _kept(shown, MAX_RAW_CHARACTERS)
+        return BrokenRecord(entry.locator, bad.reason, bad.detail, raw)
 
 
 def broken(locator: str, reason: str, detail: str, raw: str) -> BrokenRecord:
     """Describe an entry whose fields cannot be told apart; only the beginning of it is kept."""
-    return BrokenRecord(locator, reason, detail, blotted(raw, MAX_UNSORTED_CHARACTERS))
-
-
-def blotted(text: str, length: int) -> str:
-    """Show the beginning of a text without telephone numbers, mail and network addresses.
-
-    >>> blotted("Appelez le 02 98 00 00 00 ou x@example.org, bâtiment 3", 40)
-    'Appelez le [coordonnées] ou [coordonnées'
-    """
-    # More than is shown: blotting makes a text shorter, and may not uncover half an address.
-    seen = text[: length * _BLOT_RATIO]
-    return cleaned(_PERSONAL.sub(_BLOT, seen))[0][:length]
+    return BrokenRecord(locator, reason, detail, _kept(raw, MAX_UNSORTED_CHARACTERS))
 
 
 def cleaned(text: str) -> tuple[str, int]:
@@ -164,16 +150,8 @@ def plausible_day(record: Record, today: date) -> Record:
     if day is None or day <= today:
         return record
     note = f"date dans le futur ({day.isoformat()}), ignorée"
-    return Record(
-        record.source,
-        record.external_id,
-        record.constat_factuel,
-        record.idees_ameliorations,
-        record.declared_category,
-        None,
-        record.locator,
-        {**record.metadata, "date_note": note},
-    )
+    metadata = {**record.metadata, "date_note": note}
+    return replace(record, submitted_on=None, metadata=metadata)
 
 
 def without_struck(text: str) -> tuple[str, str]:
@@ -186,9 +164,22 @@ def without_struck(text: str) -> tuple[str, str]:
     return " ".join(_STRUCK.sub(" ", text).split()), struck
 
 
+def _kept(raw: str, length: int) -> str:
+    """The beginning of an entry as it may be stored and shown."""
+    return cleaned(blotted(raw, length))[0][:length]
+
+
 def _record(source: str, entry: Entry) -> Record:
     found, metadata = entry.found, entry.notes
     constat, idees = _parts(found)
+    constat, idees = _with_further(entry, constat, idees)
+    length = len(constat) + len(idees)
+    if length > MAX_TEXT_CHARACTERS:
+        raise BadEntryError(
+            "too_long",
+            f"Le texte compte {length} caractères, la limite est de {MAX_TEXT_CHARACTERS} : "
+            "le raccourcir ou le joindre comme document.",
+        )
     external_id = _external_id(found.get("id"))
     category = _category(found.get("category"), metadata)
     submitted_on = _submitted_on(found.get("submitted"), metadata)
@@ -210,14 +201,38 @@ def _parts(found: Mapping[Role, Any]) -> tuple[str, str]:
         constat, idees = _split_body(_text(found, "body", "body"))
     if not _has_text(constat) and not _has_text(idees):
         raise BadEntryError("no_text", "L'entrée ne contient aucun texte : compléter le constat.")
-    length = len(constat) + len(idees)
-    if length > MAX_TEXT_CHARACTERS:
-        raise BadEntryError(
-            "too_long",
-            f"Le texte compte {length} caractères, la limite est de {MAX_TEXT_CHARACTERS} : "
-            "le raccourcir ou le joindre comme document.",
-        )
     return constat, idees
+
+
+def _with_further(entry: Entry, constat: str, idees: str) -> tuple[str, str]:
+    """Add the texts that stand under a second name of a field; note those that no part takes."""
+    has_parts = bool(entry.found.get("constat") or entry.found.get("idees"))
+    further = list(entry.further)
+    if has_parts:
+        further += [(role, entry.found[role]) for role in _WHOLE_TEXTS if role in entry.found]
+    elif entry.found.get("text") and "body" in entry.found:
+        further.append(("body", entry.found["body"]))
+    unread = []
+    for role, value in further:
+        if not isinstance(value, str):
+            unread.append(f"« {role} » ({_kind(value)})")
+        elif not _has_text(value) or _is_held(value, constat, idees):
+            continue
+        elif role == "constat":
+            constat = f"{constat}\n\n{value}".lstrip("\n")
+        elif role == "idees" or (role == "text" and not has_parts):
+            idees = f"{idees}\n\n{value}".lstrip("\n")
+        else:
+            unread.append(f"« {role} » ({len(value)} caractères)")
+    if unread:
+        entry.notes["unread_note"] = f"texte non lu : {', '.join(unread)}"[:MAX_NOTE_CHARACTERS]
+    return constat, idees
+
+
+def _is_held(value: str, constat: str, idees: str) -> bool:
+    """Say whether a text only repeats what the parts already say."""
+    held = folded(f"{constat} {idees}")
+    return all(folded(part) in held for part in _split_body(value))
 
 
 def _text(found: Mapping[Role, Any], role: Role, name: str) -> str:
@@ -299,7 +314,7 @@ def _note(entry: Entry, key: str, value: Any) -> None:
 def _shown(value: Any) -> str:
     match value:
         case str():
-            return value[: MAX_RAW_CHARACTERS * _BLOT_RATIO]
+            return value[: MAX_RAW_CHARACTERS * BLOT_RATIO]
         case int() | float() if abs(value) < 1 << 53:
             return str(value)
     return _kind(value)

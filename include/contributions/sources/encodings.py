@@ -7,6 +7,7 @@ three old encodings in which French was written; bytes that are no text stay vis
 
 import codecs
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -15,6 +16,9 @@ CHUNK_BYTES = 1 << 20
 
 SAMPLE_BYTES = 1 << 16
 """Enough to tell encodings and forms apart, little enough to read of every file."""
+
+MAX_ENTRY_CHARACTERS = 4_000_000
+"""A longer line or entry is not held in memory; sixty times the longest text that is accepted."""
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -97,6 +101,28 @@ def open_text(path: Path, encoding: str) -> TextIO:
     """
     errors = "replace" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
     return path.open(encoding=encoding, errors=errors, newline="\n")
+
+
+def decoded_bytes(content: bytes) -> str:
+    """Decode a text that does not say in which encoding it is, or says it wrongly."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        encoding = _encoding(content[:SAMPLE_BYTES], _around(content, error), is_utf8=False)
+    return content.decode(
+        encoding, "replace" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
+    )
+
+
+def bounded_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Number the lines from 1; of one that is too long to hold only the beginning comes out."""
+    with open_text(path, encoding) as stream:
+        number = 0
+        while line := stream.readline(MAX_ENTRY_CHARACTERS + 1):
+            number += 1
+            yield number, line
+            while len(line) > MAX_ENTRY_CHARACTERS and not line.endswith("\n"):
+                line = stream.readline(MAX_ENTRY_CHARACTERS + 1) or "\n"
 
 
 def _around(chunk: bytes, error: UnicodeDecodeError) -> bytes:

@@ -83,10 +83,10 @@ def _rejoined(match: re.Match[str]) -> str:
         return match[0]
 
 
-def _admitted(source: str, value: Any, locator: str, raw: str) -> Record | BrokenRecord:
+def _admitted(source: str, value: Any, locator: str) -> Record | BrokenRecord:
     if not isinstance(value, Mapping):
         detail = "L'entrée n'est pas une publication de l'export : la retirer ou refaire l'export."
-        return broken(locator, "wrong_type", detail, raw)
+        return broken(locator, "wrong_type", detail, "")
     kind, words, moment, external_id = _written(value)
     if words is None:
         return BrokenRecord(locator, _NO_WORDS, "", "")

@@ -6,6 +6,7 @@ becomes one broken record.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,20 @@ from typing import Any
 from include.contributions.model import BrokenRecord, Record
 from include.contributions.sources.boundary import TRUNCATED, BadEntryError, broken, source_name
 from include.contributions.sources.encodings import open_text
-from include.contributions.sources.json_lines import JSON_BLANKS
-from include.contributions.sources.json_values import CutOffError, admitted_value, decoded
+from include.contributions.sources.fields import TEXT_ROLES, role_of
+from include.contributions.sources.json_values import (
+    CutOffError,
+    admitted_value,
+    decoded,
+    unreadable,
+)
 from include.ports import SourceFile
 
 MAX_BYTES = 128 * 1024 * 1024
 """A JSON document is held in memory; JSON lines have no such limit."""
 
-Admission = Callable[[str, Any, str, str], Record | BrokenRecord]
-"""From source, value, locator and raw text of an entry to what goes into the ledger."""
+Admission = Callable[[str, Any, str], Record | BrokenRecord]
+"""From source, value and locator of an entry to what goes into the ledger."""
 
 LIST_KEYS = ("contributions", "records", "entries", "items", "data", "results")
 
@@ -62,7 +68,7 @@ def json_entries(
 
     Args:
         file: Read whole.
-        admit: Turns source, value, locator and raw text of an entry into a record.
+        admit: Turns source, value and locator of an entry into a record.
         list_keys: Under which the list may stand when the document is an object.
     """
     with open_text(file.path, file.encoding) as stream:
@@ -81,6 +87,7 @@ class _Document:
         self.position = 0
         self._counted = 0
         self._line = 1
+        self._listed: Counter[str] = Counter()
 
     def entries(self) -> Iterator[Record | BrokenRecord]:
         opening = self._next()
@@ -103,31 +110,47 @@ class _Document:
             yield self._rest(bad.reason, f"Le reste du fichier est illisible. {bad.detail}")
 
     def _object(self) -> Iterator[Record | BrokenRecord]:
-        start, line = self.position, self._line_number()
-        values: dict[str, Any] = {}
-        listed = False
+        line = self._line_number()
+        values: list[tuple[str, Any]] = []
+        has_list = False
         self._take("{")
         while self._next() != "}":
             key = self._value()
             self._take(":")
             if key in self.list_keys and self._next() == "[":
-                listed = True
+                has_list = True
                 yield from self._list(key)
             else:
-                values[str(key)] = self._value()
+                values.append((str(key), self._value()))
             if self._next() == ",":
                 self._take(",")
         self._take("}")
-        if not listed:
-            raw = self.text[start : self.position]
-            yield self.admit(self.source, values, f"line {line}", raw)
+        yield from self._around(values, f"line {line}", has_list=has_list)
+
+    def _around(
+        self, values: list[tuple[str, Any]], locator: str, *, has_list: bool
+    ) -> Iterator[Record | BrokenRecord]:
+        """Read what an object holds besides its lists: it can be an entry itself."""
+        own = dict(values)
+        if len(own) < len(values):
+            detail = "Un champ figure deux fois dans le document : n'en garder qu'un."
+            yield broken(locator, "duplicate_key", detail, "")
+        elif not has_list or any(value and _is_text(key) for key, value in values):
+            yield self.admit(self.source, own, locator)
+        elif values and not self._listed.total():
+            detail = "Le document ne contient aucune entrée : les mettre sous « contributions »."
+            yield broken(locator, "no_entries", detail, "")
+        for ordinal, (_, value) in enumerate(values):
+            if has_list and _holds_texts(value):
+                detail = "Une liste de textes n'est pas lue : la mettre sous « contributions »."
+                yield broken(f"value[{ordinal}], {locator}", "unknown_list", detail, "")
 
     def _list(self, name: str) -> Iterator[Record | BrokenRecord]:
         self._take("[")
-        index = 0
         while self._next() != "]":
-            yield self._entry(f"{name}[{index}]")
-            index += 1
+            # Counted on where a document has a list twice: no two entries stand at one place.
+            yield self._entry(f"{name}[{self._listed[name]}]")
+            self._listed[name] += 1
             if self._next() != "]":
                 self._take(",")
         self._take("]")
@@ -142,8 +165,8 @@ class _Document:
             raise
         except BadEntryError as bad:
             self.position = end
-            return broken(locator, bad.reason, bad.detail, raw)
-        return self.admit(self.source, value, locator, raw)
+            return unreadable(locator, bad.reason, bad.detail, raw)
+        return self.admit(self.source, value, locator)
 
     def _value(self) -> Any:
         self._next()
@@ -187,9 +210,22 @@ class _Document:
 
     def _rest(self, reason: str, detail: str) -> BrokenRecord:
         locator = f"rest, line {self._line_number()}"
-        return broken(locator, reason, detail, self.text[self.position :].strip(JSON_BLANKS))
+        return unreadable(locator, reason, detail, self.text[self.position :])
 
     def _line_number(self) -> int:
         self._line += self.text.count("\n", self._counted, self.position)
         self._counted = self.position
         return self._line
+
+
+def _is_text(key: str) -> bool:
+    role = role_of(key)
+    return role is not None and role[0] in TEXT_ROLES
+
+
+def _holds_texts(value: Any) -> bool:
+    """Say whether a value is a list, or an object, of what could be entries."""
+    inner = value.values() if isinstance(value, dict) else value
+    return isinstance(value, dict | list) and any(
+        isinstance(entry, dict) and any(map(_is_text, entry)) for entry in inner
+    )

@@ -8,15 +8,18 @@ from pathlib import Path
 
 from include.contributions.model import BrokenRecord, Record
 from include.contributions.sources.boundary import (
-    MAX_ENTRY_CHARACTERS,
     TRUNCATED,
     BadEntryError,
-    broken,
     source_name,
 )
-from include.contributions.sources.encodings import open_text
+from include.contributions.sources.encodings import MAX_ENTRY_CHARACTERS, bounded_lines
 from include.contributions.sources.fields import TEXT_ROLES, role_of
-from include.contributions.sources.json_values import CutOffError, admitted_value, decoded
+from include.contributions.sources.json_values import (
+    CutOffError,
+    admitted_value,
+    decoded,
+    unreadable,
+)
 from include.ports import SourceFile
 
 JSON_BLANKS = " \t\r\n"
@@ -38,40 +41,35 @@ class JsonLinesSource:
             value, end = decoded(first)
         except BadEntryError:
             return False
+        if any(isinstance(inner, list) and _has_object(inner) for inner in value.values()):
+            return False  # one line around a list of entries
         roles = {found[0] for found in map(role_of, value) if found}
         return not first[end:].strip(JSON_BLANKS) and bool(roles & TEXT_ROLES)
 
     def records(self, file: SourceFile) -> Iterator[Record | BrokenRecord]:
         """Yield one entry per line that is not blank."""
         source = source_name(file.path)
-        for number, line in bounded_lines(file):
+        for number, line in bounded_lines(file.path, file.encoding):
             entry = line.strip(JSON_BLANKS)
             if entry:
                 yield _read(source, f"line {number}", entry, is_last=not line.endswith("\n"))
 
 
-def bounded_lines(file: SourceFile) -> Iterator[tuple[int, str]]:
-    """Number the lines from 1; of one that is too long to hold only the beginning comes out."""
-    with open_text(file.path, file.encoding) as stream:
-        number = 0
-        while line := stream.readline(MAX_ENTRY_CHARACTERS + 1):
-            number += 1
-            yield number, line
-            while len(line) > MAX_ENTRY_CHARACTERS and not line.endswith("\n"):
-                line = stream.readline(MAX_ENTRY_CHARACTERS + 1) or "\n"
+def _has_object(values: list[object]) -> bool:
+    return any(isinstance(value, dict) for value in values)
 
 
 def _read(source: str, locator: str, entry: str, *, is_last: bool) -> Record | BrokenRecord:
     if len(entry) > MAX_ENTRY_CHARACTERS:
         detail = f"La ligne dépasse {MAX_ENTRY_CHARACTERS} caractères : la raccourcir."
-        return broken(locator, "too_long", detail, entry)
+        return unreadable(locator, "too_long", detail, entry)
     try:
         value, end = decoded(entry)
     except CutOffError as cut:
-        return broken(locator, TRUNCATED if is_last else cut.reason, cut.detail, entry)
+        return unreadable(locator, TRUNCATED if is_last else cut.reason, cut.detail, entry)
     except BadEntryError as bad:
-        return broken(locator, bad.reason, bad.detail, entry)
+        return unreadable(locator, bad.reason, bad.detail, entry)
     if end != len(entry):
         detail = "La ligne continue après la fin de l'entrée : une seule entrée par ligne."
-        return broken(locator, "not_json", detail, entry)
-    return admitted_value(source, value, locator, entry)
+        return unreadable(locator, "not_json", detail, entry)
+    return admitted_value(source, value, locator)

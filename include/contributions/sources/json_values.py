@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from include.contributions.model import BrokenRecord, Record
-from include.contributions.sources.boundary import BadEntryError, admitted, broken, entry_of
+from include.contributions.sources.blotting import BLOT_RATIO
+from include.contributions.sources.boundary import (
+    MAX_UNSORTED_CHARACTERS,
+    BadEntryError,
+    admitted,
+    broken,
+    entry_of,
+)
+from include.contributions.sources.fields import role_of
 
 
 class CutOffError(BadEntryError):
@@ -36,18 +44,37 @@ def decoded(text: str) -> tuple[Any, int]:
         ) from None
 
 
-def admitted_value(source: str, value: Any, locator: str, raw: str) -> Record | BrokenRecord:
+def unreadable(locator: str, reason: str, detail: str, raw: str) -> BrokenRecord:
+    """Describe what is no JSON: a contribution's own fields are looked for, nothing else is shown."""
+    seen = raw[: MAX_UNSORTED_CHARACTERS * BLOT_RATIO]
+    shown = [
+        f"{role[0]}: {_unescaped(match['value'])}"
+        for match in _FIELD.finditer(seen)
+        if (role := role_of(match["key"])) and role[0] != "note"
+    ]
+    return broken(locator, reason, detail, "\n".join(shown))
+
+
+def _unescaped(value: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value)
+
+
+def admitted_value(source: str, value: Any, locator: str) -> Record | BrokenRecord:
     """Turn a decoded value into a record, or say why it is none."""
     if not isinstance(value, dict):
         return broken(
             locator,
             "wrong_type",
             'L\'entrée n\'est pas un objet JSON {"id": …, "text": …} : la corriger.',
-            raw,
+            "",
         )
-    return admitted(source, entry_of(value, locator))
+    return admitted(source, entry_of(value.items(), locator))
 
 
+_FIELD = re.compile(
+    r'"(?P<key>[^"\\\n]{1,120}+)"\s{0,20}+:\s{0,20}+"?(?P<value>(?<=")(?:[^"\\\n]|\\.)*+|-?\d{1,20})'
+)
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _BLANK_REST = re.compile(r"\s*\Z")
 
 

@@ -11,17 +11,17 @@ so there it stays text. In a text file another submission begins only with a who
 mail can begin; form alone cannot tell a forged one from a real one there, and as the form is
 anonymous it gains what filling it in twice would. So that people can see both, what comes from a
 further header says which (``mail_number``), and a text that holds one says so (``header_note``).
+
+The form ends its mails with a footer and an address. What begins behind it, a header or a label, is
+a submission of its own; any other words there are named, since somebody may have written them.
 """
 
 import html
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from enum import IntEnum
-from html.parser import HTMLParser
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -36,22 +36,12 @@ from include.contributions.sources.boundary import (
     source_name,
 )
 from include.contributions.sources.dates import parse_day
+from include.contributions.sources.eml import MAX_LINES, is_saved_mail, saved_mail
 from include.contributions.sources.encodings import open_text
 from include.ports import SourceFile
 
 MAX_BYTES = 32 * 1024 * 1024
 """Mails are read whole, to look a few lines ahead; this is tens of thousands of them."""
-
-MAX_LINES = 1_000_000
-"""More than a file of that size has when its lines have words."""
-
-MAX_HTML_CHARACTERS = 200_000
-"""The standard parser's time grows with the square of a page; the form's is a tenth of this."""
-
-MAX_HEADER_BYTES = 8_000
-MAX_HEADERS = 200
-MAX_PART_LINES = 1_000
-"""Likewise for what says how a saved mail is built; a mail has some ten short headers and parts."""
 
 _LOOK_AHEAD = 3
 """Lines with words after an opening among which its confirmation must be."""
@@ -62,11 +52,13 @@ _LONGEST_OPENING = 300
 _DEEPEST_QUOTE = 20
 """Marks of replies and forwards that are taken off; nobody quotes deeper."""
 
+_MAX_NOTED = 200
+"""Characters behind a footer; more may be a text, and is a broken entry of its own."""
+
 _HEADER_LINES = 20
 """Lines, blank ones included, within which a header ends."""
 
 _QUOTE = re.compile(r"(?:[ \t]{0,3}>[ ]?)*")
-_AS_TEXT = "l'enregistrer en texte."
 _MARKS = r"[#*_\s]*+"
 _OPENING_A = re.compile(rf"{_MARKS}(?:submitted on|soumis le)\s*:?\s*(?P<date>.+)", re.IGNORECASE)
 _OPENING_B = re.compile(rf"{_MARKS}informations sur la soumission{_MARKS}:?{_MARKS}", re.IGNORECASE)
@@ -77,19 +69,22 @@ _VALUES = re.compile(
 _FORM = re.compile(rf"{_MARKS}formulaire{_MARKS}:", re.IGNORECASE)
 _HEADER_A = (_BY, _VALUES)
 _HEADER_B = (_FORM, _BY)
+_URL = r"[<(\[*_]*(?:https?://|www\.)\S+"
 _FOOTER = re.compile(
-    r"(?:the results of this submission may be viewed at|"
-    r"les résultats de (?:cette|votre) soumission peuvent être)",
+    r"[*_]*(?:the results of this submission may be viewed at|"
+    rf"les résultats de (?:cette|votre) soumission peuvent être[^.!?:]{{0,60}})\s*:?\s*(?P<url>{_URL})?",
     re.IGNORECASE,
 )
+_URL_LINE = re.compile(_URL, re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*(?:[-_=*~]{2,}|-{3,}[^-]{0,60}-{3,})\s*")
 _MAIL_HEADER = re.compile(
-    r"(?:from|to|cc|date|sent|subject|reply-to|de|à|objet|envoyé|répondre à)\s*:\s*\S.*",
+    r"(?:from|to|b?cc|date|sent|subject|reply-to|de|à|pour|cci|copie à|objet|sujet|envoyé|"
+    r"expéditeur|destinataire|répondre à)\s*:\s*\S.*",
     re.IGNORECASE,
 )
-_STRUCTURE = re.compile(
-    rb"^(?:content-[a-z-]{1,40}|date)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*", re.IGNORECASE | re.MULTILINE
-)
+_WROTE = re.compile(r".*\b(?:a écrit|wrote)\s*:", re.IGNORECASE)
+_MOMENT_OR_ADDRESS = re.compile(r"\d[:h]\d\d|\S@\S")
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\xad"
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 
@@ -120,6 +115,10 @@ _CAN_BE_LABEL = re.compile(r"[#*_ \t]*+[cv]", re.IGNORECASE)
 """What every label begins with; one look spares most lines three patterns."""
 
 
+_Labels = Mapping[int, tuple[_State, re.Match[str]]]
+"""The lines that are a label or begin with one."""
+
+
 @dataclass(slots=True)
 class _Submission:
     line: int
@@ -128,6 +127,7 @@ class _Submission:
     has_headings: bool = False
     number: int = 1
     holds_header: bool = False
+    rest: tuple[int, int] | None = None
     lines: dict[_State, list[str]] = field(default_factory=dict)
 
     def add(self, line: str) -> None:
@@ -139,6 +139,16 @@ class _Submission:
         return "\n".join(line.rstrip() for line in self.lines.get(state, ())).strip()
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """The lines of one submission, and those behind its footer that belong to none."""
+
+    start: int
+    end: int
+    rest_from: int
+    rest_end: int
+
+
 class MailSource:
     """Reads text files and ``.eml`` that hold submissions of the form, as mailed."""
 
@@ -146,9 +156,10 @@ class MailSource:
 
     def recognises(self, path: Path, head: str) -> bool:
         """Say yes when the beginning holds an opening of either form, or the form's own labels."""
-        extension = path.suffix.lower()
-        if extension in {".eml", ".csv", ".tsv"}:
-            return extension == ".eml"
+        if is_saved_mail(path):
+            return True
+        if path.suffix.lower() in {".csv", ".tsv"}:
+            return False
         lines = _unquoted(_plain(head).split("\n"))
         if _openings(lines):
             return True
@@ -175,80 +186,26 @@ class MailSource:
             detail = f"Le fichier dépasse {MAX_LINES} lignes : le partager en plusieurs."
             yield broken("line 1", "too_large", detail, "")
             return
-        is_one_mail = file.path.suffix.lower() == ".eml"
+        is_one_mail = is_saved_mail(file.path)
         submissions = _submissions(_unquoted(text.split("\n")), is_one_mail=is_one_mail)
         if not submissions:
             detail = "Aucune soumission du formulaire n'a été trouvée dans ce courriel."
-            yield broken("line 1", "no_entries", detail, text)
+            # Whatever stands there is before any label, and as likely a name as a contribution.
+            yield broken("line 1", "no_entries", detail, "")
         for number, submission in enumerate(submissions, 1):
             is_last = number == len(submissions)
             submission.date = submission.date or sent
-            yield _admitted(source, submission, is_last=is_last, is_whole=is_whole or not is_last)
+            entry = _admitted(source, submission, is_last=is_last, is_whole=is_whole or not is_last)
+            yield entry
+            yield from _unread(submission, entry)
 
 
 def _mail_text(file: SourceFile) -> tuple[str, str | None]:
-    if file.path.suffix.lower() != ".eml":
-        with open_text(file.path, file.encoding) as stream:
-            return stream.read().removeprefix("\ufeff"), None
-    content = file.path.read_bytes()
-    if _is_oversized(content):
-        raise BadEntryError("too_large", f"Le courriel est démesuré : {_AS_TEXT}")
-    try:
-        message = message_from_bytes(content, policy=policy.default)
-        return _message_text(message), str(message["date"] or "") or None
-    except BadEntryError:
-        raise
-    except Exception:  # noqa: BLE001  the email package raises any kind of error on damaged headers
-        return content.decode("utf-8", "surrogateescape"), None
-
-
-def _is_oversized(content: bytes) -> bool:
-    """Say whether taking a mail apart could take minutes, before anything is taken apart."""
-    if content.count(b"\n") > MAX_LINES or content.count(b"\n--") > MAX_PART_LINES:
-        return True
-    headers = [len(match[0]) for match in islice(_STRUCTURE.finditer(content), MAX_HEADERS + 1)]
-    return len(headers) > MAX_HEADERS or max(headers, default=0) > MAX_HEADER_BYTES
-
-
-def _message_text(message: EmailMessage) -> str:
-    part = message.get_body(preferencelist=("plain", "html"))
-    if part is None:
-        return ""
-    try:
-        content = str(part.get_content())
-    except (LookupError, ValueError):
-        # A charset nobody knows: the bytes are there, and unreadable ones stay visible.
-        payload = part.get_payload(decode=True)
-        content = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
-    if part.get_content_subtype() != "html":
-        return content
-    if len(content) > MAX_HTML_CHARACTERS:
-        raise BadEntryError("too_large", f"La page du courriel est trop longue : {_AS_TEXT}")
-    return _without_tags(content)
-
-
-def _without_tags(markup: str) -> str:
-    reader = _TextOfHtml()
-    reader.feed(markup)
-    reader.close()
-    return "".join(reader.pieces)
-
-
-class _TextOfHtml(HTMLParser):
-    """Keeps the words of a page and starts a line where a browser would."""
-
-    _BLOCKS = frozenset({"br", "p", "div", "li", "tr", "h1", "h2", "h3", "h4"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces: list[str] = []
-
-    def handle_starttag(self, tag: str, _attrs: list[tuple[str, str | None]]) -> None:
-        if tag in self._BLOCKS:
-            self.pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        self.pieces.append(data)
+    """Read the words of a mail, and the day it was sent where it is saved as a mail."""
+    if is_saved_mail(file.path):
+        return saved_mail(file.path.read_bytes())
+    with open_text(file.path, file.encoding) as stream:
+        return stream.read().removeprefix("\ufeff"), None
 
 
 def _plain(text: str) -> str:
@@ -316,10 +273,15 @@ def _begins_a_mail(lines: Sequence[str], index: int) -> bool:
 
 
 def _stands_apart(lines: Sequence[str], index: int) -> bool:
-    before = lines[index - 1].strip() if index else ""
-    return not before or (
-        len(before) < _LONGEST_OPENING
-        and any(pattern.fullmatch(before) for pattern in (_SEPARATOR, _MAIL_HEADER))
+    return index == 0 or _is_of_mail_program(lines[index - 1])
+
+
+def _is_of_mail_program(line: str) -> bool:
+    """Say whether a line between two mails is blank, a rule, or a header of the mail itself."""
+    bare = line.strip().strip(_INVISIBLE)
+    return not bare or (
+        len(bare) < _LONGEST_OPENING
+        and any(pattern.fullmatch(bare) for pattern in (_SEPARATOR, _MAIL_HEADER, _WROTE))
     )
 
 
@@ -340,15 +302,11 @@ def _confirmed(
     return at_end and not following
 
 
-def _bare_openings(lines: Sequence[str]) -> dict[int, str | None]:
+def _bare_openings(lines: Sequence[str], labels: _Labels) -> dict[int, str | None]:
     """Find where submissions begin that somebody copied without the lines above their fields."""
     openings: dict[int, str | None] = {}
     seen: _State = _State.IDEES
-    for index, line in enumerate(lines):
-        labelled = _labelled(line)
-        if labelled is None:
-            continue
-        state, _ = labelled
+    for index, (state, _) in labels.items():
         if not openings or (
             state < seen == _State.IDEES
             and _stands_apart(lines, index)
@@ -377,37 +335,133 @@ def _labelled(line: str) -> tuple[_State, re.Match[str]] | None:
 
 
 def _submissions(lines: Sequence[str], *, is_one_mail: bool) -> list[_Submission]:
+    labels = {i: label for i, line in enumerate(lines) if (label := _labelled(line))}
     openings = _openings(lines)
-    bare = not openings
-    found = sorted(openings or (openings := _bare_openings(lines)))
-    starts = [
+    found = openings or _bare_openings(lines, labels)
+    begins = [
         index
         for index in found
-        if index == found[0] or (not is_one_mail and (bare or _begins_a_mail(lines, index)))
+        if not is_one_mail and (not openings or _begins_a_mail(lines, index))
     ]
-    ends = [*starts, len(lines)][1:]
+    begins.extend(islice(found, 1))
+    if openings and (early := _fields_before(min(openings), labels)) is not None:
+        begins = [early] if is_one_mail else [early, *begins]
+    ordered = sorted(found)
     submissions = []
-    for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
-        submission = _read(lines, start, end, openings[start], bare=bare)
+    stretches = _stretches(lines, labels, found, set(begins), is_one_mail=is_one_mail)
+    for number, stretch in enumerate(stretches, 1):
+        date = openings.get(stretch.start)
+        is_bare = stretch.start not in openings
+        submission = _read(lines, stretch, labels, date, is_bare=is_bare)
         submission.number = number
-        following = bisect_right(found, start)
-        submission.holds_header = following < len(found) and found[following] < end
+        submission.rest = _words_behind(lines, stretch)
+        following = bisect_right(ordered, stretch.start)
+        submission.holds_header = following < len(ordered) and ordered[following] < stretch.end
         submissions.append(submission)
     return submissions
 
 
+def _fields_before(opening: int, labels: _Labels) -> int | None:
+    """Find the first label of a submission that somebody copied above the first whole mail."""
+    early = [index for index in labels if index < opening]
+    has_text = any(labels[index][0] >= _State.CONSTAT for index in early)
+    return early[0] if has_text else None
+
+
+def _stretches(
+    lines: Sequence[str],
+    labels: _Labels,
+    openings: Mapping[int, str | None],
+    begins: set[int],
+    *,
+    is_one_mail: bool,
+) -> list[_Stretch]:
+    """Share a file's lines out among submissions: each ends at its footer or where another begins.
+
+    Behind a footer every opening and every label begins one, as no text can go on there.
+    """
+    marks = sorted({*labels, *openings})
+    footers = _footers(lines, openings)
+    stretches: list[_Stretch] = []
+    is_ended, seen = False, _State.HEADER
+    for index in sorted({*marks, *footers}):
+        is_mark = index not in footers
+        if index in begins or (is_ended and is_mark):
+            if stretches:
+                _end_before(stretches[-1], index, is_ended=is_ended)
+            stretches.append(_Stretch(index, len(lines), len(lines), len(lines)))
+            is_ended, seen = False, _State.HEADER
+        if index in labels:
+            seen = max(seen, labels[index][0])
+        elif index in footers and stretches and not is_ended:
+            behind = bisect_left(marks, index)
+            following = marks[behind] if behind < len(marks) else None
+            is_ended = following is None or (
+                not is_one_mail and _begins_anew(following, labels, openings, seen)
+            )
+            if is_ended:
+                stretches[-1].end, stretches[-1].rest_from = index, footers[index]
+    return stretches
+
+
+def _end_before(stretch: _Stretch, index: int, *, is_ended: bool) -> None:
+    stretch.rest_end = index
+    if not is_ended:
+        stretch.end = stretch.rest_from = index
+
+
+def _begins_anew(
+    index: int, labels: _Labels, openings: Mapping[int, str | None], seen: _State
+) -> bool:
+    """Say whether a mark begins a submission; a label that was still to come goes on with one.
+
+    Whoever wrote the footer's words before it, it was not the form.
+    """
+    return index in openings or labels[index][0] <= seen
+
+
+def _footers(lines: Sequence[str], openings: Mapping[int, str | None]) -> dict[int, int]:
+    """Map the lines on which the form's footer begins to the line behind it.
+
+    It is the form's own with the address it names, or at the end: a citizen's sentence goes on.
+    """
+    footers: dict[int, int] = {}
+    for index, line in enumerate(lines):
+        if len(line) > _LONGEST_OPENING or not (match := _FOOTER.fullmatch(line.strip())):
+            continue
+        if match["url"]:
+            footers[index] = index + 1
+            continue
+        near = range(index + 1, min(index + 1 + _LOOK_AHEAD, len(lines)))
+        following = next((i for i in near if lines[i].strip()), None)
+        if following is None or following in openings:
+            is_last = near.stop == len(lines) or following is not None
+            if is_last:
+                footers[index] = index + 1
+        elif _URL_LINE.fullmatch(lines[following].strip()):
+            footers[index] = following + 1
+    return footers
+
+
+def _words_behind(lines: Sequence[str], stretch: _Stretch) -> tuple[int, int] | None:
+    """Say on which line words begin that belong to no submission, and how many characters they are."""
+    words = [
+        (index, len(lines[index].strip()))
+        for index in range(stretch.rest_from, stretch.rest_end)
+        if not _is_of_mail_program(lines[index]) and not _URL_LINE.fullmatch(lines[index].strip())
+    ]
+    return (words[0][0] + 1, sum(length for _, length in words)) if words else None
+
+
 def _read(
-    lines: Sequence[str], start: int, end: int, date: str | None, *, bare: bool
+    lines: Sequence[str], stretch: _Stretch, labels: _Labels, date: str | None, *, is_bare: bool
 ) -> _Submission:
     """Run the machine over the lines of one submission."""
-    submission = _Submission(start + 1, date=date)
-    own = lines[start if bare else start + 1 : end]
-    is_last = end == len(lines)
-    labels = {i: found for i, line in enumerate(own) if (found := _labelled(line))}
-    last_headings = {state: i for i, (state, match) in labels.items() if match["hash"]}
-    for index, line in enumerate(own):
-        if _FOOTER.match(line.strip()):
-            break
+    submission = _Submission(stretch.start + 1, date=date)
+    own = range(stretch.start if is_bare else stretch.start + 1, stretch.end)
+    last_headings = {labels[i][0]: i for i in own if i in labels and labels[i][1]["hash"]}
+    for index in own:
+        line = lines[index]
         match = None
         if index in labels:
             state, match = labels[index]
@@ -422,7 +476,8 @@ def _read(
         else:
             submission.add(line)
     if submission.lines:
-        _cut_tail(submission.lines[submission.state], followed=not is_last)
+        is_followed = stretch.rest_from == stretch.end < len(lines)
+        _cut_tail(submission.lines[submission.state], followed=is_followed)
     return submission
 
 
@@ -442,9 +497,14 @@ def _advance(
 def _cut_tail(lines: list[str], *, followed: bool) -> None:
     """Take off what a mail program puts below a text: rules, and the next mail's own header."""
     _cut_rules(lines)
+    if not followed:
+        return
+    if lines and _WROTE.fullmatch(lines[-1].strip()) and _MOMENT_OR_ADDRESS.search(lines[-1]):
+        lines.pop()
+        _cut_rules(lines)
     header = list(takewhile(lambda line: _MAIL_HEADER.fullmatch(line.strip()), reversed(lines)))
     # One such line alone may well be a citizen's ("Date : samedi"); a header has several.
-    if followed and len(header) > 1:
+    if len(header) > 1 and any(_MOMENT_OR_ADDRESS.search(line) for line in header):
         del lines[-len(header) :]
         _cut_rules(lines)
 
@@ -455,6 +515,19 @@ def _cut_rules(lines: list[str]) -> None:
         or (len(lines[-1]) < _LONGEST_OPENING and _SEPARATOR.fullmatch(lines[-1]))
     ):
         lines.pop()
+
+
+def _unread(submission: _Submission, entry: Record | BrokenRecord) -> Iterator[BrokenRecord]:
+    """Name what stands behind a footer where a note on its submission would not do."""
+    if submission.rest is None:
+        return
+    line, length = submission.rest
+    if isinstance(entry, BrokenRecord) or length > _MAX_NOTED:
+        detail = (
+            f"Des mots suivent la fin d'une soumission ({length} caractères) et ne sont pas lus : "
+            "s'ils sont d'un citoyen, les remettre sous leur champ."
+        )
+        yield broken(f"line {line}", "after_footer", detail, "")
 
 
 def _admitted(
@@ -478,4 +551,7 @@ def _admitted(
         entry.notes["mail_number"] = submission.number
     if submission.holds_header:
         entry.notes["header_note"] = "contient un en-tête de formulaire, gardé comme texte"
+    if submission.rest:
+        line, _ = submission.rest
+        entry.notes["footer_note"] = f"des mots suivent la soumission à la ligne {line}, non lus"
     return admitted(source, entry)

@@ -20,8 +20,8 @@ from include.contributions.sources.boundary import (
     entry_of,
     source_name,
 )
+from include.contributions.sources.encodings import bounded_lines
 from include.contributions.sources.fields import TEXT_ROLES, role_of
-from include.contributions.sources.json_lines import bounded_lines
 from include.ports import SourceFile
 
 DELIMITERS = (";", ",", "\t")
@@ -66,7 +66,7 @@ class TableSource:
 
     def records(self, file: SourceFile) -> Iterator[Record | BrokenRecord]:
         """Yield one entry per row below the heading; rows without any content are no entries."""
-        rows = _rows(bounded_lines(file))
+        rows = _rows(bounded_lines(file.path, file.encoding))
         first = list(islice(rows, TITLE_ROWS))
         heading, index = _heading_among([row.raw for row in first])
         if heading is None:
@@ -172,10 +172,7 @@ def _read(source: str, heading: _Heading, row: _Row) -> Record | BrokenRecord:
         detail = f"La ligne compte {len(cells)} colonnes au lieu de {expected} : la corriger."
         return broken(locator, "wrong_columns", detail, shown)
     # A row may have fewer cells than a heading has names, and costs no more than it has.
-    values: dict[str, str] = {}
-    for name, cell in zip(heading.names, cells, strict=False):
-        values.setdefault(name, cell)
-    return admitted(source, entry_of(values, locator))
+    return admitted(source, entry_of(zip(heading.names, cells, strict=False), locator))
 
 
 def _cells(raw: str, delimiter: str) -> list[str]:

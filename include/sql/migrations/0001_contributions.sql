@@ -11,9 +11,10 @@ CREATE TABLE source_file (
     encoding text NOT NULL,
     record_count integer NOT NULL,
     broken_count integer NOT NULL,
-    loaded_at timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (municipality, uri, sha256)
+    loaded_at timestamptz NOT NULL DEFAULT now()
 );
+-- A path may be longer than an entry of an index.
+CREATE UNIQUE INDEX source_file_version ON source_file (municipality, md5(uri), sha256);
 CREATE INDEX source_file_bytes ON source_file (municipality, sha256);
 COMMENT ON TABLE source_file IS 'One version (uri, bytes) of a file that was read whole; records = receipts, broken = quarantine.';
 
@@ -34,16 +35,17 @@ CREATE TABLE load_file (
 );
 
 CREATE TABLE contribution (
-    contribution_id text PRIMARY KEY,
+    contribution_id text PRIMARY KEY CHECK (length(contribution_id) BETWEEN 1 AND 500),
     municipality text NOT NULL,
     source text NOT NULL,
-    external_id text NOT NULL,
+    external_id text NOT NULL CHECK (length(external_id) <= 500),
     constat_factuel text NOT NULL,
     idees_ameliorations text NOT NULL DEFAULT '',
     declared_category text CHECK (declared_category IN (
         'economie', 'logement', 'culture', 'ecologie', 'associations', 'jeunesse',
         'alimentation-bien-etre-soins')),
-    received_on date NOT NULL,
+    -- No other language counts days beyond these; 'infinity' is a day here.
+    received_on date NOT NULL CHECK (received_on BETWEEN '1990-01-01' AND '9999-12-31'),
     received_at timestamptz NOT NULL DEFAULT now(),
     content_hash text NOT NULL,
     input_hash text NOT NULL,
@@ -54,7 +56,14 @@ CREATE TABLE contribution (
     category text,
     second_category text,
     metadata jsonb NOT NULL DEFAULT '{}',
-    UNIQUE (municipality, content_hash)
+    UNIQUE (municipality, content_hash),
+    -- As MAX_TEXT_CHARACTERS at the door for files.
+    CONSTRAINT contribution_text_length
+        CHECK (length(constat_factuel) + length(idees_ameliorations) <= 60000),
+    CONSTRAINT contribution_text_characters CHECK (
+        constat_factuel || idees_ameliorations !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f]'),
+    -- A rubric on a pending row would keep it from ever being judged.
+    CONSTRAINT contribution_pending_unjudged CHECK (state <> 'pending' OR state_rubric IS NULL)
 );
 CREATE INDEX contribution_day ON contribution (municipality, received_on, state);
 CREATE INDEX contribution_open ON contribution (received_at)
@@ -86,6 +95,7 @@ CREATE TABLE quarantine (
     locator text NOT NULL,
     contribution_id text REFERENCES contribution,
     step text,
+    rubric_version text,
     reason text NOT NULL,
     detail text NOT NULL,
     raw text NOT NULL DEFAULT '',
@@ -93,11 +103,13 @@ CREATE TABLE quarantine (
     created_at timestamptz NOT NULL DEFAULT now(),
     resolved_at timestamptz,
     resolution text,
-    UNIQUE (file_id, locator)
+    UNIQUE (file_id, locator),
+    CHECK ((kind = 'contribution') = (rubric_version IS NOT NULL))
 );
 CREATE INDEX quarantine_day ON quarantine (municipality, received_on);
 CREATE UNIQUE INDEX quarantine_open_contribution ON quarantine (contribution_id)
     WHERE contribution_id IS NOT NULL AND resolved_at IS NULL;
+COMMENT ON COLUMN quarantine.rubric_version IS 'Under which a step could not judge the contribution; it explains no state under another.';
 COMMENT ON COLUMN quarantine.resolution IS 'Of the same bytes under several names, and of a file''s versions, one record stays open.';
 COMMENT ON TABLE quarantine IS 'kind record: an entry of a file that never became a contribution; kind contribution: one whose state is quarantined.';
 
@@ -150,9 +162,10 @@ COMMENT ON TABLE claim IS 'Which chunk works on a contribution; whoever claims f
 CREATE TABLE judged_alone (
     contribution_id text NOT NULL REFERENCES contribution,
     step text NOT NULL,
+    rubric_version text NOT NULL,
     begun integer NOT NULL DEFAULT 1,
     begun_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (contribution_id, step)
+    PRIMARY KEY (contribution_id, step, rubric_version)
 );
 COMMENT ON TABLE judged_alone IS 'Begun one by one because an attempt died over their batch; a row that stays says that the process did not come back.';
 
@@ -254,6 +267,7 @@ CREATE TABLE report (
     html_path text NOT NULL,
     markdown_path text NOT NULL,
     figures jsonb NOT NULL,
+    dag_id text,
     run_id text,
     written_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (municipality, received_on)
@@ -309,7 +323,8 @@ CREATE TRIGGER contribution_announce AFTER INSERT ON contribution
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION announce_contributions();
 
--- A service that inserts a text need not know our hashes. The white space is that of Python's str.split,
+-- A service that inserts a text need not know our hashes, and those it gives are not believed: the same
+-- text would come twice under two of them. The white space is that of Python's str.split,
 -- so that both sides call the same texts identical.
 CREATE FUNCTION fold(body text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT btrim(regexp_replace(normalize(body, NFC),
@@ -327,7 +342,8 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER contribution_fill_hashes BEFORE INSERT ON contribution
-    FOR EACH ROW WHEN (NEW.content_hash IS NULL OR NEW.input_hash IS NULL)
+    FOR EACH ROW WHEN (coalesce(current_setting('participation.emitter', true), '') = ''
+                       OR NEW.content_hash IS NULL OR NEW.input_hash IS NULL)
     EXECUTE FUNCTION fill_hashes();
 
 -- Law 1 at the lowest level: a state comes from a judgement or a person, never with the text. A rubric
@@ -359,10 +375,46 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
--- Law 7: what a citizen wrote, and the day it came, never change.
-CREATE TRIGGER contribution_keep_original BEFORE UPDATE OF
-    constat_factuel, idees_ameliorations, content_hash, input_hash, received_on, municipality
-    ON contribution FOR EACH ROW EXECUTE FUNCTION refuse_change();
-
 CREATE TRIGGER contribution_keep_decision BEFORE UPDATE OF state ON contribution
     FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION keep_decision();
+
+-- ... and its decision moves the state at once, whoever writes it and whatever the machine does meanwhile.
+CREATE FUNCTION follow_decision() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    before text;
+BEGIN
+    SELECT state INTO before FROM participation.contribution
+    WHERE contribution_id = NEW.contribution_id FOR UPDATE;
+    -- Of several decisions in one statement the last one stands.
+    IF EXISTS (SELECT FROM participation.decision
+               WHERE contribution_id = NEW.contribution_id AND decision_id > NEW.decision_id) THEN
+        RETURN NULL;
+    END IF;
+    UPDATE participation.contribution
+    SET state = NEW.outcome, state_rubric = NULL, state_changed_at = now()
+    WHERE contribution_id = NEW.contribution_id;
+    IF before <> NEW.outcome THEN
+        INSERT INTO participation.state_change (contribution_id, from_state, to_state, changed_by)
+        VALUES (NEW.contribution_id, before, NEW.outcome, NEW.decided_by);
+    END IF;
+    UPDATE participation.quarantine SET resolved_at = now(), resolution = 'decided by a person'
+    WHERE contribution_id = NEW.contribution_id AND resolved_at IS NULL;
+    IF NEW.outcome <> 'review' THEN
+        UPDATE participation.review_case SET closed_at = now()
+        WHERE contribution_id = NEW.contribution_id AND closed_at IS NULL;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER decision_moves_state AFTER INSERT ON decision
+    FOR EACH ROW EXECUTE FUNCTION follow_decision();
+
+-- Law 7: what a citizen wrote, and the day it came, never change.
+CREATE FUNCTION keep_original() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'contribution %: a citizen''s words and the day they came are kept as received; '
+        'a corrected text is a contribution of its own', OLD.contribution_id
+        USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER contribution_keep_original BEFORE UPDATE OF
+    constat_factuel, idees_ameliorations, content_hash, input_hash, received_on, municipality
+    ON contribution FOR EACH ROW EXECUTE FUNCTION keep_original();

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from participation.ledger.analysis import Attempt
+from participation.ledger.attempt import Attempt
 from participation.ledger.connection import Connection
 
 

@@ -47,7 +47,12 @@ from include.contributions.report import (
     figures_of,
     ordered_categories,
 )
-from include.contributions.wording import SCORE_LABELS
+from include.contributions.wording import (
+    SCORE_LABELS,
+    failure_words,
+    late_words,
+    note_sentences,
+)
 from include.errors import ReconciliationError
 from participation.ledger.connection import Connection
 
@@ -134,7 +139,7 @@ SELECT p.since, p.reason,
        c.contribution_id, c.category, c.second_category, c.declared_category,
        left(c.constat_factuel, %(characters)s) AS constat_factuel,
        left(c.idees_ameliorations, %(characters)s) AS idees_ameliorations,
-       length(c.constat_factuel) + length(c.idees_ameliorations) AS characters,
+       length(c.constat_factuel) + length(c.idees_ameliorations) AS characters, c.metadata,
        v.output AS validation, k.output AS classification,
        d.decided_by, d.reason AS decision_reason
 FROM picked p JOIN contribution c USING (contribution_id)
@@ -165,7 +170,7 @@ SELECT count(*) OVER () AS total, s.outcome, s.decided_by, s.reason, s.statement
        c.contribution_id,
        left(c.constat_factuel, %(characters)s) AS constat_factuel,
        left(c.idees_ameliorations, %(characters)s) AS idees_ameliorations,
-       length(c.constat_factuel) + length(c.idees_ameliorations) AS characters
+       length(c.constat_factuel) + length(c.idees_ameliorations) AS characters, c.metadata
 FROM standing s JOIN contribution c USING (contribution_id)
 ORDER BY s.decided_at DESC, s.decision_id DESC LIMIT %(limit)s
 """
@@ -203,21 +208,18 @@ GROUP BY step ORDER BY min(started_at), step LIMIT %(limit)s
 """
 
 STEP_FAILURES = """
-SELECT 'Étape ' || step
-       || CASE status WHEN 'timeout' THEN ', délai dépassé : ' ELSE ', échec : ' END
-       || coalesce(left(error_message, 300), 'sans message') AS message, count(*)::int AS count
+SELECT step, status, coalesce(left(error_message, 300), '') AS detail, count(*)::int AS count
 FROM step_metric WHERE municipality = %(municipality)s AND received_on = %(day)s
       AND status IN ('failed', 'timeout')
-GROUP BY message ORDER BY count DESC, message LIMIT %(notices)s
+GROUP BY step, status, detail ORDER BY count DESC, step, status, detail LIMIT %(notices)s
 """
 
 DEADLINES = """
-SELECT 'Délai dépassé : ' || alert || ' (' || dag_id || ', ' || run_id || ')' AS message,
-       1 AS count
+SELECT m.alert, m.dag_id, m.run_id
 FROM deadline_miss m
 WHERE EXISTS (SELECT FROM step_metric s WHERE s.municipality = %(municipality)s
               AND s.received_on = %(day)s AND s.dag_id = m.dag_id AND s.run_id = m.run_id)
-ORDER BY message LIMIT %(notices)s
+ORDER BY m.alert, m.dag_id, m.run_id LIMIT %(notices)s
 """
 
 RESULT_NOTICES = """
@@ -461,9 +463,14 @@ class _Reader:
 
     def _notices(self, states: Mapping[str, int]) -> tuple[Notice, ...]:
         pending = [Notice("Contribution pas encore analysée", states["pending"])]
-        queries = (UNEXPLAINED, STEP_FAILURES, DEADLINES, RESULT_NOTICES)
-        found = [Notice(**row) for query in queries for row in self._rows(query)]
-        return tuple([*(pending if states["pending"] else []), *found][:MAX_NOTICES])
+        found = [
+            *(pending if states["pending"] else []),
+            *(Notice(**row) for row in self._rows(UNEXPLAINED)),
+            *(_failure(row) for row in self._rows(STEP_FAILURES)),
+            *(_late(row) for row in self._rows(DEADLINES)),
+            *(Notice(**row) for row in self._rows(RESULT_NOTICES)),
+        ]
+        return tuple(found[:MAX_NOTICES])
 
     def _steps(self) -> tuple[StepTime, ...]:
         return tuple(StepTime(**row) for row in self._rows(STEP_TIMES))
@@ -503,7 +510,17 @@ def _standing(state: str) -> str:
 
 
 def _text(row: Row) -> CitizenText:
-    return CitizenText(**{name.name: row[name.name] for name in fields(CitizenText)})
+    noted = row | {"notes": note_sentences(row["metadata"])}
+    return CitizenText(**{name.name: noted[name.name] for name in fields(CitizenText)})
+
+
+def _failure(row: Row) -> Notice:
+    told = ("timeout",) if row["status"] == "timeout" else (row["detail"],)
+    return Notice(f"Étape {row['step']} : {failure_words(*told)}", row["count"], row["detail"])
+
+
+def _late(row: Row) -> Notice:
+    return Notice(late_words(row["alert"]), 1, f"{row['dag_id']}, {row['run_id']} : {row['alert']}")
 
 
 def _accepted(row: Row) -> AcceptedText:

@@ -14,12 +14,10 @@ from include.contributions.model import (
 from include.errors import ReconciliationError
 from include.ports import LoadCounts, SourceFile
 from participation.ledger.connection import Connection
+from participation.ledger.locks import PLACE_LOCK
 
 EMITTER = "load_contributions"
 """Outbox rows of our own loads carry this name; ``load_contributions`` announces them, nobody else."""
-
-PLACE_LOCK = 7_142_028
-"""Held while a file's entries find their places."""
 
 NEWER_VERSION = "another version of the file"
 OTHER_NAME = "the same bytes under another name"
@@ -42,12 +40,37 @@ WHERE f.municipality = %(municipality)s AND f.sha256 = %(sha256)s AND f.file_id 
   AND q.file_id = f.file_id AND q.locator = i.locator AND q.resolved_at IS NULL
 """
 
+OTHER_VERSIONS = """
+CREATE TEMPORARY TABLE other_version ON COMMIT DROP AS
+SELECT met.file_id AS met_id, other.file_id AS other_id, held.texts, held.kept
+FROM load_file l JOIN source_file met USING (file_id)
+JOIN source_file other ON other.municipality = met.municipality
+     AND md5(other.uri) = md5(met.uri) AND other.uri = met.uri AND other.file_id <> met.file_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS texts, count(*) FILTER (WHERE EXISTS (
+        SELECT FROM receipt n
+        WHERE n.contribution_id = r.contribution_id AND n.file_id = met.file_id)) AS kept
+    FROM (SELECT DISTINCT contribution_id FROM receipt WHERE file_id = other.file_id) AS r) AS held
+WHERE l.load_id = %(load_id)s AND EXISTS (
+    SELECT FROM quarantine q WHERE q.file_id = other.file_id AND q.resolved_at IS NULL)
+"""
+"""Versions of a load's files that still have open records, and how many of their texts were met again."""
+
 CLOSE_RECORDS_OF_OTHER_VERSIONS = """
 UPDATE quarantine q SET resolved_at = now(), resolution = %(newer_version)s
-FROM load_file l JOIN source_file f USING (file_id)
-JOIN source_file o ON (o.municipality, o.uri) = (f.municipality, f.uri) AND o.file_id <> f.file_id
-WHERE l.load_id = %(load_id)s AND q.file_id = o.file_id AND q.resolved_at IS NULL
+FROM other_version v
+WHERE q.file_id = v.other_id AND q.resolved_at IS NULL AND v.texts > 0 AND v.kept * 2 >= v.texts
 """
+"""A file that was worked on keeps at least half of its texts; a new export under an old name does not."""
+
+CLOSE_MENDED_RECORDS = """
+UPDATE quarantine q SET resolved_at = now(), resolution = %(newer_version)s
+FROM other_version v JOIN receipt n ON n.file_id = v.met_id
+WHERE q.file_id = v.other_id AND q.resolved_at IS NULL
+  AND (n.external_id = substring(q.raw FROM '(?:^|\\n)id: ([^\\n]+)')
+       OR v.texts = 0 AND n.locator = q.locator)
+"""
+"""Met again as a usable record: by its id, or by its place in a version that held nothing else."""
 
 OPEN_RECORDS_OF_THIS_LOAD = """
 UPDATE quarantine q SET resolved_at = NULL, resolution = NULL
@@ -74,7 +97,7 @@ ADD_CONTRIBUTIONS = """
 INSERT INTO contribution (
     contribution_id, municipality, source, external_id, constat_factuel, idees_ameliorations,
     declared_category, received_on, content_hash, input_hash, metadata)
-SELECT source || ':' || external_id || {suffix}, %(municipality)s, source, external_id,
+SELECT left(source, 200) || ':' || external_id || {suffix}, %(municipality)s, source, external_id,
        constat_factuel, idees_ameliorations, declared_category,
        coalesce(submitted_on, (now() AT TIME ZONE 'Europe/Paris')::date),
        content_hash, input_hash, metadata
@@ -86,6 +109,14 @@ ORDER BY content_hash
 ON CONFLICT DO NOTHING
 RETURNING received_on
 """
+
+ID_SUFFIXES = (
+    "''",
+    "'~' || content_hash || '~' || left(%(municipality)s, 20)",
+    "'~' || gen_random_uuid()",
+)
+"""An id that another text or town already has keeps both: the newcomer's is its own with something
+appended. Whoever writes ids may have taken the second one on purpose; the third cannot be foreseen."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +139,10 @@ class LedgerLoading:
     def known_files(self, uris: Sequence[str]) -> dict[tuple[str, str], int]:
         """Map (uri, sha256) of the files already loaded to their file id."""
         rows = self.connection.execute(
-            "SELECT uri, sha256, file_id FROM source_file"
-            " WHERE municipality = %s AND uri = ANY(%s)",
-            (self.municipality, list(uris)),
+            "SELECT f.uri, f.sha256, f.file_id FROM source_file f"
+            " JOIN (SELECT DISTINCT unnest(%s::text[]) AS uri) AS asked"
+            " ON md5(f.uri) = md5(asked.uri) AND f.uri = asked.uri WHERE f.municipality = %s",
+            (list(uris), self.municipality),
         ).fetchall()
         return {(uri, sha256): file_id for uri, sha256, file_id in rows}
 
@@ -163,11 +195,15 @@ class LedgerLoading:
         """Close a load; ``waiting`` names the files that were not whole yet.
 
         What the load met is what counts now: the broken records of other versions of its files are
-        closed, and those of a version that came back are open again, the same bytes once.
+        closed, and those of a version that came back are open again, the same bytes once. A file
+        with other content under a name used before is no version of it: what nobody mended in the
+        one before stays open.
         """
         names = {"load_id": load_id, "newer_version": NEWER_VERSION, "other_name": OTHER_NAME}
         with self.connection.transaction():
+            self.connection.execute(OTHER_VERSIONS, names)
             self.connection.execute(CLOSE_RECORDS_OF_OTHER_VERSIONS, names)
+            self.connection.execute(CLOSE_MENDED_RECORDS, names)
             self.connection.execute(OPEN_RECORDS_OF_THIS_LOAD, names)
             self.connection.execute(
                 "UPDATE load SET ended_at = now(), waiting = %s WHERE load_id = %s",
@@ -255,12 +291,11 @@ class LedgerLoading:
             "sha256": file.sha256,
             "other_name": OTHER_NAME,
         }
-        added = self.connection.execute(ADD_CONTRIBUTIONS.format(suffix="''"), names).fetchall()
-        # An id that another text or town already has keeps both: the newcomer's gets its hash and
-        # town appended, which no two texts share.
-        added += self.connection.execute(
-            ADD_CONTRIBUTIONS.format(suffix="'~' || content_hash || '~' || %(municipality)s"), names
-        ).fetchall()
+        added = [
+            row
+            for suffix in ID_SUFFIXES
+            for row in self.connection.execute(ADD_CONTRIBUTIONS.format(suffix=suffix), names)
+        ]
         receipts = self.connection.execute(
             "INSERT INTO receipt (contribution_id, file_id, locator, external_id,"
             " declared_category, submitted_on)"

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Literal
 
-from participation.ledger.analysis import Attempt
+from participation.ledger.attempt import Attempt
 from participation.ledger.connection import Connection
 
 Status = Literal["success", "failed", "timeout", "skipped"]

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from include.errors import ConfigurationError
 from participation.ledger.connection import session
+from participation.ledger.locks import MIGRATION_LOCK
 
 MIGRATIONS = Path(__file__).parents[3] / "include" / "sql" / "migrations"
-LOCK_KEY = 7_142_026
-"""Any fixed number: two processes that migrate at once take turns on it."""
 
 
 def migrate(dsn: str) -> list[str]:
@@ -22,7 +21,7 @@ def migrate(dsn: str) -> list[str]:
     """
     applied: list[str] = []
     with session(dsn, application_name="participation-migrate") as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
+        connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         connection.execute("CREATE SCHEMA IF NOT EXISTS participation")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS participation.migration ("

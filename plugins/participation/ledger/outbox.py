@@ -18,35 +18,45 @@ DATASET_CREATED = "dataset_created"
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Days with new contributions, and the outbox rows that say so."""
+    """Days with new contributions, and the snapshot in which the rows that say so were seen."""
 
     days: tuple[str, ...]
-    outbox_ids: tuple[int, ...]
+    row_count: int
     contribution_count: int
+    snapshot: str
 
 
-def waiting_days(
-    connection: Connection, municipality: str, emitter: str | None, limit: int = 400
-) -> Announcement:
-    """Collect the unannounced days of one emitter; None stands for any other service."""
-    rows = connection.execute(
-        "SELECT outbox_id, payload ->> 'received_on', (payload ->> 'count')::int FROM outbox"
+def waiting_days(connection: Connection, municipality: str, emitter: str | None) -> Announcement:
+    """Collect every unannounced day of one emitter; None stands for any other service."""
+    row = connection.execute(
+        "SELECT array_agg(DISTINCT payload ->> 'received_on'), count(*),"
+        " coalesce(sum((payload ->> 'count')::bigint), 0), pg_current_snapshot()::text FROM outbox"
         " WHERE topic = %s AND announced_at IS NULL AND emitter IS NOT DISTINCT FROM %s"
-        " AND payload ->> 'municipality' = %s ORDER BY outbox_id LIMIT %s",
-        (RECEIVED, emitter, municipality, limit),
-    ).fetchall()
+        " AND payload ->> 'municipality' = %s",
+        (RECEIVED, emitter, municipality),
+    ).fetchone()
+    days, row_count, contribution_count, snapshot = row or ((), 0, 0, "")
     return Announcement(
-        days=tuple(sorted({day for _, day, _ in rows})),
-        outbox_ids=tuple(outbox_id for outbox_id, _, _ in rows),
-        contribution_count=sum(count for _, _, count in rows),
+        days=tuple(sorted(days or ())),
+        row_count=row_count,
+        contribution_count=int(contribution_count),
+        snapshot=snapshot,
     )
 
 
-def mark_announced(connection: Connection, outbox_ids: tuple[int, ...] | list[int]) -> int:
-    """Note that the asset events of these rows are recorded."""
+def mark_announced(
+    connection: Connection, municipality: str, emitter: str | None, snapshot: str
+) -> int:
+    """Note that the asset events of the rows of :func:`waiting_days` are recorded.
+
+    The snapshot names any number of rows in a few bytes, and unlike a highest id it leaves out what a
+    slow transaction committed since.
+    """
     return connection.execute(
-        "UPDATE outbox SET announced_at = now() WHERE outbox_id = ANY(%s) AND announced_at IS NULL",
-        (list(outbox_ids),),
+        "UPDATE outbox SET announced_at = now() WHERE topic = %s AND announced_at IS NULL"
+        " AND emitter IS NOT DISTINCT FROM %s AND payload ->> 'municipality' = %s"
+        " AND pg_visible_in_snapshot(xid, %s::pg_snapshot)",
+        (RECEIVED, emitter, municipality, snapshot),
     ).rowcount
 
 

@@ -16,17 +16,17 @@ WHERE l.load_id = %s
 """The same bytes' records are open once, under whichever of their names came last."""
 
 
-def of_inbox(connection: Connection, root: str) -> dict[str, Any]:
-    """Count what the newest load of a folder holds, rows that were already there included.
+def of_inbox(connection: Connection, municipality: str, root: str) -> dict[str, Any]:
+    """Count what a town's newest load of a folder holds, rows that were already there included.
 
     Returns ``loaded`` (distinct contributions + quarantined records = the sum of the six states),
     ``duplicates`` (receipts beyond each text's first in this folder), the six states, ``days`` (ISO,
     ascending) ``waiting`` (files that were not whole yet) and ``load_id``; zeros and None without.
     """
     row = connection.execute(
-        "SELECT load_id, waiting FROM load WHERE root = %s AND ended_at IS NOT NULL"
-        " ORDER BY load_id DESC LIMIT 1",
-        (root,),
+        "SELECT load_id, waiting FROM load WHERE municipality = %s AND root = %s"
+        " AND ended_at IS NOT NULL ORDER BY load_id DESC LIMIT 1",
+        (municipality, root),
     ).fetchone()
     load_id, waiting = row or (None, [])
     rows = connection.execute(

@@ -1,5 +1,6 @@
 """Write the day's report and link it from the run."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,12 +9,14 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 from include.contributions import report
 from include.contributions.model import STATES
 from include.dockets import docket
-from participation.contribution_tasks import run_day, yesterday
+from participation.days import run_day, yesterday
 from participation.ledger import figures
 from participation.ledger.reports import save_report
 from participation.steps import visit
 
 REPORT_URL = "/participation/reports"
+
+log = logging.getLogger(__name__)
 
 
 class ReportLink(BaseOperatorLink):
@@ -49,7 +52,7 @@ class PublishReportOperator(BaseOperator):
             ReconciliationError: The page's numbers differ from the recount; nothing was written.
         """
         with visit("report") as here:
-            day = run_day(self.day or None, None) or yesterday()
+            day = run_day(self.day) or yesterday()
             here.works_on(day)
             here.item = day.isoformat()
             municipality = here.settings.municipality
@@ -63,11 +66,16 @@ class PublishReportOperator(BaseOperator):
                 html_path=str(files.html),
                 markdown_path=str(files.markdown),
                 figures=numbers,
+                dag_id=here.attempt.dag_id,
                 run_id=here.attempt.run_id,
             )
             self.written_day = day.isoformat()
+            counts = {state: numbers[state] for state in STATES}
+            log.info(
+                "report of %s: %s received, %s, at %s", day, page.submitted, counts, files.html
+            )
             return docket(
                 day=day.isoformat(),
                 url=f"{REPORT_URL}/{day.isoformat()}",
-                **{state: numbers[state] for state in STATES},
+                **counts,
             )

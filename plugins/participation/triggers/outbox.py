@@ -24,6 +24,19 @@ ORDER BY xid, outbox_id LIMIT %(limit)s
 # Rows of a transaction that is still open are not passed over: nothing at or above the oldest open
 # transaction is read, so the watermark never runs ahead of a slow writer.
 
+CLUSTER = """
+SELECT system_identifier::text, pg_snapshot_xmax(pg_current_snapshot())::text
+FROM pg_control_system()
+"""
+# After a dump was restored into another cluster, or an older backup of the same one came back,
+# transaction numbers start again below a watermark of before.
+
+RESTAMP = """
+UPDATE participation.outbox SET xid = DEFAULT
+WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+"""
+# Restored rows carry the numbers of their old cluster; here those lie in the future.
+
 
 class PostgresOutboxTrigger(BaseEventTrigger):
     """Fire once for each batch of new outbox rows that another service's writes left behind.
@@ -73,7 +86,10 @@ class PostgresOutboxTrigger(BaseEventTrigger):
         dsn = ledger_dsn(await BaseHook.aget_connection(self.conn_id))
         async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
             await connection.execute("LISTEN participation_outbox")
-            xid, outbox_id = await self._watermark()
+            cursor = await connection.execute(CLUSTER)
+            cluster, newest = await cursor.fetchone() or ("", "0")
+            await connection.execute(RESTAMP)
+            xid, outbox_id = await self._watermark(cluster, int(newest))
             while True:
                 cursor = await connection.execute(
                     NEW_ROWS,
@@ -89,7 +105,7 @@ class PostgresOutboxTrigger(BaseEventTrigger):
                             "row_count": len(rows),
                         }
                     )
-                    await self._remember(xid, outbox_id)
+                    await self._remember(cluster, xid, outbox_id)
                 else:
                     await self._sleep(connection)
 
@@ -99,14 +115,15 @@ class PostgresOutboxTrigger(BaseEventTrigger):
         async for _ in connection.notifies(timeout=self.poll_interval_s, stop_after=1):
             await asyncio.sleep(0.2)
 
-    async def _watermark(self) -> tuple[str, int]:
+    async def _watermark(self, cluster: str, newest: int) -> tuple[str, int]:
+        """Return where to go on; the beginning when it was noted for numbers that no longer count."""
         if self.asset_state_store is None:
             return "0", 0
-        match await self.asset_state_store.aget(WATERMARK, default=["0", 0]):
-            case [str(xid), int(outbox_id)]:
+        match await self.asset_state_store.aget(WATERMARK, default=None):
+            case [str(noted), str(xid), int(outbox_id)] if noted == cluster and int(xid) < newest:
                 return xid, outbox_id
         return "0", 0
 
-    async def _remember(self, xid: str, outbox_id: int) -> None:
+    async def _remember(self, cluster: str, xid: str, outbox_id: int) -> None:
         if self.asset_state_store is not None:
-            await self.asset_state_store.aset(WATERMARK, [xid, outbox_id])
+            await self.asset_state_store.aset(WATERMARK, [cluster, xid, outbox_id])

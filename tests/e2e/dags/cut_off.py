@@ -8,7 +8,7 @@ from airflow.sdk import Param, dag
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert
 
-from participation import contribution_tasks
+from participation import contribution_tasks, days
 from participation.callbacks import reconcile_cut_off
 from participation.deadlines import RunQueuedAt
 from participation.defaults import DAILY_DEFAULTS
@@ -36,7 +36,7 @@ def cut_off():
     @step_task
     def split(*, visit: Visit, params: dict[str, Any] | None = None) -> list[int]:
         """Claim the day, as the product does."""
-        return contribution_tasks.split_work(visit, contribution_tasks.run_day(None, params["day"]))
+        return contribution_tasks.split_work(visit, days.run_day(None, params["day"]))
 
     @step_task
     def hang(chunk_ids: list[int], *, visit: Visit) -> dict[str, Any]:

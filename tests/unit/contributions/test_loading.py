@@ -12,15 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.contributions import loading
-from include.contributions.loading import load_folder
+from include.contributions.loading import RefusedFilesError, load_folder
 from include.contributions.model import BrokenRecord, Category, Record, content_hash
-from include.errors import LedgerUnavailableError, UnreadableSourceError
+from include.errors import LedgerUnavailableError, UnreadableSourceError, is_transient
 from include.ports import LoadCounts
+from tests.shared_data import shared_data
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
 REPOSITORY = Path(__file__).parents[3]
 SAMPLES = REPOSITORY / "include" / "samples"
-SHARED = REPOSITORY.parent / "shared" / "data"
 LINE = '{"id": "1", "text": "Le banc du quai est cassé."}\n'
 
 
@@ -427,6 +427,45 @@ def test_a_ledger_that_goes_away_is_not_swallowed(tmp_path, store, monkeypatch):
         load_folder(tmp_path, store, now=NOW)
 
 
+class OddStore(MemoryStore):
+    """Refuses one file, as a database does that finds a row twice."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def add_file(self, load_id, file, records):
+        if file.path.name == "b.jsonl":
+            raise self.error
+        return super().add_file(load_id, file, records)
+
+
+def test_a_file_that_the_store_refuses_costs_no_other(tmp_path):
+    """All others are stored and the load is closed; then it ends red, and names the file."""
+    for name in ("a.jsonl", "b.jsonl", "c.jsonl"):
+        put(tmp_path, name, LINE)
+    store = OddStore(ValueError("duplicate key\nDETAIL: Le banc du quai"))
+
+    with pytest.raises(
+        RefusedFilesError, match=r"b\.jsonl: ValueError \(duplicate key\)"
+    ) as caught:
+        load_folder(tmp_path, store, now=NOW)
+
+    assert [file.path.name for file, _ in store.entries.values()] == ["a.jsonl", "c.jsonl"]
+    assert store.loads == {1: []}
+    assert caught.value.outcome.files == 2
+    assert "Le banc" not in str(caught.value)
+    assert not is_transient(caught.value)
+
+
+def test_a_store_that_went_away_is_no_fault_of_a_file(tmp_path):
+    """Another attempt takes the load up again."""
+    put(tmp_path, "b.jsonl", LINE)
+
+    with pytest.raises(LedgerUnavailableError):
+        load_folder(tmp_path, OddStore(LedgerUnavailableError("gone")), now=NOW)
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path):
     """Thirty megabytes of lines pass through a few."""
     line = json.dumps({"id": "1", "text": "Le port. " * 120}) + "\n"
@@ -511,17 +550,16 @@ def test_no_bytes_break_a_load_or_lose_a_line(tmp_path_factory, content, name):
             assert outcome.records + outcome.broken == len(lines)
 
 
-@pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the shared data folder is not beside the repository"
-)
 @pytest.mark.parametrize(("folder", "count"), [("contributions", 50), ("civic", 4085)])
 def test_real_texts_come_out_one_for_one(store, folder, count):
-    """Every entry of the real files is a record under its own id."""
-    outcome = load_folder(SHARED / folder, store, now=NOW)
+    """Every entry of the real files (kept beside the project, not in it) is a record under its own id."""
+    inputs = shared_data(folder)
+
+    outcome = load_folder(inputs, store, now=NOW)
 
     assert (outcome.records, outcome.broken, outcome.waiting) == (count, 0, ())
     expected = Counter()
-    for path in (SHARED / folder).iterdir():
+    for path in inputs.iterdir():
         if path.suffix == ".jsonl":
             expected.update(json.loads(line)["id"] for line in path.open())
         else:

@@ -53,9 +53,12 @@ def a_text(words, idees=""):
 
 def full_of(words):
     """Build a report that shows the same words at every place where words from outside go."""
-    text = a_text(words, words)
+    text = dataclasses.replace(a_text(words, words), notes=(words,))
     case = Case(text, words, NOW, 60, words, words, (Finding(words, words, (words,)),), words)
-    quarantined = QuarantinedItem("record", words, words, words, words, words, NOW, words, words)
+    quarantined = tuple(
+        QuarantinedItem(kind, words, words, words, words, words, NOW, words, words)
+        for kind in ("record", "contribution")
+    )
     accepted = AcceptedText(text, words, words, words, words, words)
     return a_report(
         states=dict.fromkeys(STATES, 1),
@@ -65,8 +68,8 @@ def full_of(words):
         waiting=Listing((case,), 1),
         refusals=Listing((case,), 1),
         decisions=Listing((HumanDecision(text, words, words, words, words, NOW),), 1),
-        quarantine=Listing((quarantined,), 1),
-        notices=(Notice(words, 2),),
+        quarantine=Listing(quarantined, 2),
+        notices=(Notice(words, 2, words),),
         steps=(StepTime(words, 1, 0, 0, 0, 10, 10, 1, 100),),
         engines=(report.EngineVersion(words, words, 1),),
         evaluation=SampleEvaluation(
@@ -356,3 +359,61 @@ def test_a_town_says_its_reasons_in_its_own_words():
 
     assert "Une personne est nommée." in report.render_html(here)
     assert "Personne nommee." in report.render_html(elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        pytest.param("process_died", "s&#39;est arrêté net", id="process_died"),
+        pytest.param("UnreadableAnswerError", "n&#39;était pas lisible", id="known_error"),
+        pytest.param("KeyError", "que le programme n&#39;avait pas prévue", id="unforeseen"),
+    ],
+)
+def test_a_failed_analysis_is_told_in_french_and_its_error_as_a_detail(code, words):
+    """A clerk reads what happened; the English of the program is there for who asks for it."""
+    item = QuarantinedItem(
+        "contribution", "form", "1", code, "validate: it failed", "", NOW, "form:1", "validate"
+    )
+    page = a_report(quarantine=Listing((item,), 1))
+
+    html = report.render_html(page)
+
+    assert "L'analyse a échoué à l'étape validate</b> : " in html
+    assert words in html
+    technical = re.search(r"<details><summary>Détail technique</summary>(.*?)</details>", html)
+    assert f"{code} · validate: it failed" in technical[1]
+    assert html.count("it failed") == 1
+    told, detail = [
+        line for line in report.render_markdown(page).splitlines() if line.startswith("  - ")
+    ][:2]
+    assert "L'analyse a échoué à l'étape validate : " in told
+    assert "it failed" not in told
+    assert detail.startswith("  - Détail technique : ")
+
+
+def test_a_warning_keeps_its_technical_words_apart():
+    """The sentence stands alone; what the program said folds away."""
+    page = a_report(notices=(Notice("Étape split : une panne passagère", 2, "TransientError: x"),))
+
+    html, markdown = report.render_html(page), report.render_markdown(page)
+
+    assert '<p class="meta">TransientError: x</p></details>' in html
+    assert (
+        "- Étape split : une panne passagère (× 2)\n  - Détail technique : TransientError: x"
+        in markdown
+    )
+
+
+@pytest.mark.parametrize("render", [report.render_html, report.render_markdown])
+def test_an_entry_set_aside_names_its_file_and_not_the_machine(render):
+    """The reader finds the file by its name and the reason in French."""
+    item = QuarantinedItem(
+        "record", "/srv/depots/mai.jsonl", "line 7", "no_text", "À compléter.", "", NOW
+    )
+
+    page = render(a_report(quarantine=Listing((item,), 1)))
+
+    assert "mai.jsonl" in page
+    assert "/srv/depots" not in page
+    assert "aucun texte" in page
+    assert "no_text" not in page.replace('title="no_text"', "")

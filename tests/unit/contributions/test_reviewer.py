@@ -1,6 +1,7 @@
 """What every judgement of the embedded reviewer keeps, whatever the text."""
 
 import base64
+import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from include.contributions import processors
 from include.contributions.model import Category, Contribution, Decision
 from include.contributions.precision import PrecisionTable
 from include.contributions.reviewer import (
+    RULES,
     EmbeddedReviewer,
     embedded_reviewer,
     rubric_version,
@@ -98,6 +101,23 @@ def test_the_rubric_version_follows_every_data_file(town):
         versions.add(rubric_version(load_municipality(town), PrecisionTable({})))
 
     assert len(versions) == 1 + len(list(town.glob("*.yaml")))
+
+
+def test_the_rubric_covers_whatever_the_three_steps_compute_with():
+    """A change of a step's code judges anew; the processors themselves only pass on."""
+    found, left = set(), ["reviewer"]
+    steps = Path(processors.__file__).read_text(encoding="utf-8")
+    left += re.findall(r"from include\.contributions\.(\w+) import", steps)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            code = (Path(processors.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+            left += re.findall(r"from include\.contributions\.(\w+) import", code)
+            for names in re.findall(r"from include\.contributions import ([\w, ]+)", code):
+                left += names.split(", ")
+
+    assert found == set(RULES)
 
 
 def test_the_rubric_version_ignores_line_endings(town):

@@ -2,7 +2,6 @@
 
 import json
 from datetime import date
-from time import process_time
 
 import pytest
 from hypothesis import given
@@ -247,7 +246,12 @@ def test_fields_of_the_original_format(read):
         "culture",
         date(2026, 1, 20),
         "contributions[0], line 1",
-        {"source": "mockup", "title": "La chapelle", "submitted_at": "2026-01-19T23:30:00Z"},
+        {
+            "source": "mockup",
+            "title": "La chapelle",
+            "submitted_at": "2026-01-19T23:30:00Z",
+            "unread_note": "texte non lu : « body » (26 caractères)",
+        },
     )
 
 
@@ -265,17 +269,7 @@ def test_an_id_made_like_a_day_stays_an_id(read, name, content):
     assert (record.external_id, record.submitted_on) == ("20251221", None)
 
 
-def seconds(read, name, content):
-    """Processor time that reading takes; the best of three, for a machine at work."""
-    times = []
-    for _ in range(3):
-        start = process_time()
-        read(name, content)
-        times.append(process_time() - start)
-    return min(times)
-
-
-def test_a_broken_entry_costs_the_same_wherever_it_stands(read):
+def test_a_broken_entry_costs_the_same_wherever_it_stands(read, seconds):
     """What stands before it in the file is not gone through again."""
     entries = "x,\n" * 5_000 + WHOLE + "]"
 
@@ -285,7 +279,7 @@ def test_a_broken_entry_costs_the_same_wherever_it_stands(read):
     assert behind < 4 * alone + 0.2
 
 
-def test_a_row_costs_what_it_holds(read):
+def test_a_row_costs_what_it_holds(read, seconds):
     """A heading with very many columns makes short rows no dearer."""
     rows = "a\n" * 5_000
 
@@ -298,6 +292,11 @@ def test_a_row_costs_what_it_holds(read):
 PERSONAL = [
     "02 98 00 00 01",
     "02.98.00.00.01",
+    "02/98/00/00/01",
+    "(02) 98 00 00 01",
+    "02  98  00  00  01",
+    "+33/6/00/00/00/01",
+    "jeanne\\u0040example.org",
     "0298000001",
     "+33 6 00 00 00 01",
     "0033600000001",
@@ -314,6 +313,7 @@ PERSONAL = [
     [
         pytest.param("a.jsonl", '{{"ip": "{0}", "tel":"{0}", tel:{0}', id="not_json"),
         pytest.param("a.jsonl", '["{0}", "a"]', id="no_object"),
+        pytest.param("a.jsonl", '{{"text": "Mon {0}, merci', id="text_cut_off"),
         pytest.param("a.jsonl", '{{"id": ["x"], "text": "Mon {0}, merci"}}', id="bad_id"),
         pytest.param("a.json", '[{{"a" "{0}"}}, {{"text": 1}}]', id="entry"),
         pytest.param("a.csv", "text;date\na;{0};c;d\n", id="columns"),
@@ -334,7 +334,7 @@ def test_nothing_to_reach_a_person_by_is_shown_of_a_broken_entry(read, name, con
 )
 def test_times_and_amounts_are_no_addresses(read, kept):
     """What helps to find an entry again stays readable."""
-    _, (entry,) = read("a.jsonl", f'["{kept}"]\n')
+    _, (entry,) = read("a.jsonl", f'{{"text": "{kept}"\n')
 
     assert kept in entry.raw
 
@@ -342,7 +342,7 @@ def test_times_and_amounts_are_no_addresses(read, kept):
 @pytest.mark.parametrize("padding", ["", "x" * 150, "192.0.2.9 " * 60])
 def test_no_half_address_at_the_edge_of_what_is_shown(read, padding):
     """Blotting shortens a text, and what moves into view is blotted as well."""
-    _, (entry,) = read("a.jsonl", f"[{padding} " + "2001:db8:1:2:3:4:5:6 " * 300)
+    _, (entry,) = read("a.jsonl", f'{{"text": "{padding} ' + "2001:db8:1:2:3:4:5:6 " * 300)
 
     assert "db8" not in entry.raw
 
@@ -499,3 +499,100 @@ def test_detect(tmp_path, name, head, form):
     source = detect(tmp_path / name, head)
 
     assert (source.form if source else None) == form
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param('{"nom": "Anne Exemple", "rue": "12 rue du Port", "text": "coupé', id="cut"),
+        pytest.param('{"id": 6, "nom": "Anne Exemple", "nom": "x", "text": "coupé"}', id="twice"),
+        pytest.param(
+            '{"nom": "Anne Exemple" "text": "coupé", "rue": "12 rue du Port"}', id="comma"
+        ),
+        pytest.param('["Anne Exemple", "12 rue du Port"]', id="list"),
+        pytest.param('"Anne Exemple, 12 rue du Port"', id="string"),
+    ],
+)
+@pytest.mark.parametrize("wrap", ["{}\n", "[{}]"], ids=["jsonl", "json"])
+def test_only_a_contributions_own_fields_are_shown_of_what_is_no_json(read, line, wrap):
+    """A name has no form by which it could be told, so what it stands in is not shown."""
+    name = "a.json" if wrap == "[{}]" else "a.jsonl"
+
+    _, entries = read(name, wrap.format(line))
+
+    shown = "".join(entry.raw for entry in entries)
+    assert isinstance(entries[0], BrokenRecord)
+    assert "Exemple" not in shown
+    assert "Port" not in shown
+    assert ("text: coupé" in shown) == ("coupé" in line)
+
+
+@pytest.mark.parametrize("key", ["data", "entries", "items", "results"])
+@pytest.mark.parametrize(("inner", "broken"), [("", 0), ('{"url": "x"}', 1)])
+def test_an_entry_with_a_list_of_its_own_is_an_entry(read, key, inner, broken):
+    """A key that may hold a file's entries does not make a contribution into a wrapper."""
+    content = f'{{"id": 7, "constat_factuel": "Le banc est cassé.",\n"{key}": [{inner}]}}'
+
+    _, entries = read("a.json", content)
+
+    records = [entry for entry in entries if isinstance(entry, Record)]
+    assert [(r.external_id, r.constat_factuel) for r in records] == [("7", "Le banc est cassé.")]
+    assert len(entries) == 1 + broken
+
+
+@pytest.mark.parametrize(
+    ("content", "reasons"),
+    [
+        ('{"n": 2, "data": []}', ["no_entries"]),
+        ('{"text": "a", "text": "b", "data": []}', ["duplicate_key"]),
+        ('{"data": [], "contributions": {"1": {"text": "x"}}}', ["no_entries", "unknown_list"]),
+        ('{"data": [{"text": "y"}], "rows": [{"text": "x"}]}', ["unknown_list"]),
+    ],
+)
+def test_what_a_document_holds_beside_its_list_is_not_passed_over(read, content, reasons):
+    """No word goes without a trace: what is not read is a broken record."""
+    _, entries = read("a.json", content)
+
+    assert [e.reason for e in entries if isinstance(e, BrokenRecord)] == reasons
+
+
+def test_no_two_entries_stand_at_one_place(read):
+    """A list that a document has twice is counted on."""
+    _, entries = read("a.json", f'{{"data": [{WHOLE}], "data": [{WHOLE}, 1], "text": "a"}}')
+
+    locators = [entry.locator for entry in entries]
+    assert len(locators) == 4
+    assert len(set(locators)) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "constat", "idees"),
+    [
+        ("text;message\nUn banc.;Un mur.\n", "Un banc.", "Un mur."),
+        ("message;text\nUn mur.;Un banc.\n", "Un banc.", "Un mur."),
+        ("text;text\nUn banc.;Un mur.\n", "Un banc.", "Un mur."),
+        ("constat;Votre constat;idees\nUn banc.;Un mur.;Oui.\n", "Un banc.\n\nUn mur.", "Oui."),
+        ("text;message\nUn banc.;Un  banc.\n", "Un banc.", ""),
+    ],
+)
+def test_a_second_column_of_texts_is_kept(read, content, constat, idees):
+    """It is the second part, or goes on with its own; what only repeats adds nothing."""
+    _, (record,) = read("a.csv", content)
+
+    assert (record.constat_factuel, record.idees_ameliorations) == (constat, idees)
+
+
+def test_a_text_beside_the_parts_is_noted(read):
+    """Which part it belongs to nobody can tell."""
+    _, (record,) = read("a.csv", "constat;commentaire\nUn banc.;Un mur.\n")
+
+    assert record.constat_factuel == "Un banc."
+    assert record.metadata["unread_note"] == "texte non lu : « text » (7 caractères)"
+
+
+def test_a_wrapper_on_one_line_is_no_entry(read):
+    """Whatever a service says beside its list, the list is what it sent."""
+    file, entries = read("a.json", f'{{"message": "ok", "contributions": [{WHOLE}, {WHOLE}]}}\n')
+
+    assert file.form == "json"
+    assert [entry.constat_factuel for entry in entries] == ["Le banc est cassé."] * 2 + ["ok"]

@@ -2,7 +2,6 @@
 
 from datetime import date
 from textwrap import dedent
-from time import process_time
 
 import pytest
 
@@ -419,16 +418,6 @@ def test_long_runs_of_marks_cost_no_time(read):
     assert record.reason == "too_long"
 
 
-def seconds(read, content, name="courriel.txt"):
-    """Processor time that reading takes; the best of three, for a machine at work."""
-    times = []
-    for _ in range(3):
-        start = process_time()
-        read(content, name)
-        times.append(process_time() - start)
-    return min(times)
-
-
 @pytest.mark.parametrize(
     ("line", "count"),
     [
@@ -436,7 +425,7 @@ def seconds(read, content, name="courriel.txt"):
         pytest.param("Vos idées d'améliorations: a", 2_000, id="label"),
     ],
 )
-def test_one_long_mail_costs_no_more_than_many_short_ones(read, line, count):
+def test_one_long_mail_costs_no_more_than_many_short_ones(read, line, count, seconds):
     """A line is not looked at again for each line before it."""
     short = FORM_B.replace("défoncée.", "défoncée." + f"\n{line}" * (count // 100))
     long = FORM_B.replace("défoncée.", "défoncée." + f"\n{line}" * count)
@@ -477,7 +466,7 @@ def test_a_file_of_too_many_lines_is_not_read(read, monkeypatch):
     assert entry.reason == "too_large"
 
 
-def test_deep_quotation_costs_no_more_than_its_length(read):
+def test_deep_quotation_costs_no_more_than_its_length(read, seconds):
     """No line is copied once per mark that stands before it."""
     quoted = (">" * 20_000 + "a\n") * 100
 
@@ -485,3 +474,108 @@ def test_deep_quotation_costs_no_more_than_its_length(read):
     opened = seconds(read, FORM_A + ">" * 20_000 + "Soumis le 3 mars 2025\n" + quoted)
 
     assert opened < 4 * plain + 0.2
+
+
+FOOTER = "\nThe results of this submission may be viewed at:\nhttps://f.example/1\n\n"
+QUOTED_B = "".join(f"> {line}\n" for line in FORM_B.splitlines())
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        pytest.param("Le 14/01/2026 à 10:00, Framaforms a écrit :\n" + QUOTED_B, id="wrote"),
+        pytest.param("Bonjour, voici la suivante :\n" + FORM_B, id="greeting"),
+        pytest.param("2)\n" + FORM_B, id="number"),
+        pytest.param("\u200b\n" + FORM_B, id="invisible"),
+        pytest.param("Sujet : Avis\nPour : Mairie <m@example.org>\n" + FORM_B, id="header"),
+        pytest.param(FORM_B.replace("Soumis par Anonyme", "Anonyme"), id="no_sender"),
+        pytest.param(FORM_B[FORM_B.index("category") :], id="labels_only"),
+    ],
+)
+def test_what_begins_behind_a_footer_is_a_submission(read, following):
+    """The form's own end leaves no doubt, whatever stands between two mails."""
+    first, second = read(FORM_A + FOOTER + following)
+
+    assert first.idees_ameliorations == "Ouvrir jusqu'à 18 h."
+    assert second.constat_factuel == "La rue du port est défoncée."
+    assert second.declared_category == "logement"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Le 14/01/2026 à 10:00, Framaforms a écrit :",
+        "On 14/01/2026 Framaforms wrote:",
+        "Pour : Mairie <m@example.org>",
+        "Sujet : nouvelle réponse",
+    ],
+)
+def test_lines_of_mail_programs_set_the_next_mail_apart(read, line):
+    """Without a footer as well."""
+    _, second = read(f"{FORM_A}\n{line}\n{FORM_B}")
+
+    assert second.constat_factuel == "La rue du port est défoncée."
+
+
+@pytest.mark.parametrize("name", ["courriel.txt", "message.eml"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "The results of this submission may be viewed at city hall.",
+        "Les résultats de votre soumission peuvent être faux. Voyez https://f.example/1 et dites.",
+        "The results of this submission may be viewed at https://f.example/1",
+    ],
+)
+def test_a_citizens_line_with_the_footers_words_ends_nothing(read, line, name):
+    """The rest of the observation and all of the ideas stay."""
+    head = "Content-Type: text/plain; charset=utf-8\n\n" if name.endswith("eml") else ""
+
+    (record,) = read(head + FORM_A.replace("trop tôt.", f"trop tôt.\n{line}\nSuite."), name=name)
+
+    assert record.constat_factuel.endswith(f"{line}\nSuite.\nLes pêcheurs attendent sur le quai.")
+    assert record.idees_ameliorations == "Ouvrir jusqu'à 18 h."
+
+
+def test_words_behind_the_last_footer_leave_a_trace(read):
+    """Few of them are noted on their submission; many may be a text, and are a broken record."""
+    (noted,) = read(f"{FORM_A}{FOOTER}Et encore ceci.\n")
+    record, rest = read(f"{FORM_A}{FOOTER}" + "Et encore ceci.\n" * 20)
+
+    assert noted.metadata["footer_note"].endswith("à la ligne 14, non lus")
+    assert record.idees_ameliorations == "Ouvrir jusqu'à 18 h."
+    assert (rest.reason, rest.locator, rest.raw) == ("after_footer", "line 14", "")
+
+
+def test_fields_above_the_first_whole_mail_are_read(read):
+    """Somebody copied one without its header, and another whole."""
+    fields = FORM_A.split("\n\n", 1)[1]
+
+    records = read(f"{fields}\n{FORM_B}")
+
+    assert [record.declared_category for record in records] == ["economie", "logement"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "From: f@example.org\n",
+        "Content-Type: text/plain\nContent-Transfer-Encoding: 8bit\n",
+        "Content-Type: text/plain; charset=us-ascii\nContent-Transfer-Encoding: 8bit\n",
+        "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n",
+        "Content-Type: text/plain; charset=x-none\nContent-Transfer-Encoding: 8bit\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_saved_mail_that_names_no_encoding_or_a_wrong_one(read, head, encoding):
+    """Its bytes say what they are, as those of any other file."""
+    (record,) = read(f"{head}\n".encode() + FORM_A.encode(encoding), name="message.eml")
+
+    assert record.constat_factuel.startswith("La criée ferme trop tôt.")
+    assert record.idees_ameliorations == "Ouvrir jusqu'à 18 h."
+
+
+def test_nothing_is_shown_of_a_mail_without_a_label(read):
+    """It may be anybody's letter."""
+    (entry,) = read("Subject: x\n\nJe suis Anne Exemple, 12 rue du Port.\n", name="message.eml")
+
+    assert (entry.reason, entry.raw) == ("no_entries", "")
