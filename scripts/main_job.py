@@ -40,6 +40,9 @@ POLL_SPARING = 15
 MAX_POLL_S = 4.0
 """Answers take longer as runs grow; showing them must not take the time of the work they show."""
 
+STALLED_S = 60
+"""Without a single judgement for so long, nobody is at work on what is left."""
+
 START_LIMIT_S = 600
 """From nothing to every DAG parsed; seconds usually, minutes on a machine that is busy otherwise."""
 
@@ -200,6 +203,17 @@ class MainJob:
             )
         else:
             self.display.say("nothing new to judge")
+        self.until_judged()
+
+    def until_judged(self) -> None:
+        """Wait for what an hourly load announced before ours; what nobody works on, the chain takes."""
+        left, changed_at = 0, time.monotonic()
+        while (now_left := self.inbox_figures()["pending"]) and (
+            now_left != left or time.monotonic() - changed_at < STALLED_S
+        ):
+            if now_left != left:
+                left, changed_at = now_left, time.monotonic()
+            self._pause(self.until, f"{left} contributions are not judged")
 
     def backfill(self, first: date, last: date) -> None:
         """Run the daily chain over a range of days and wait for it."""
@@ -223,9 +237,12 @@ class MainJob:
 
     def days(self) -> list[date]:
         """Days of the inbox's contributions."""
+        return [date.fromisoformat(day) for day in self.inbox_figures()["days"]]
+
+    def inbox_figures(self) -> dict[str, Any]:
+        """What the ledger holds of the inbox."""
         with connect(os.environ["LEDGER_DSN"]) as connection:
-            found = of_inbox(connection, self.town, str(self.inbox))
-        return [date.fromisoformat(day) for day in found["days"]]
+            return of_inbox(connection, self.town, str(self.inbox))
 
     def figures(self, seconds: float, today: date) -> dict[str, Any]:
         """What the inbox holds and where it stands, checked.
@@ -233,11 +250,11 @@ class MainJob:
         Raises:
             JobFailedError: A record is lost: the six states do not add up to what was loaded.
         """
+        found = self.inbox_figures()
+        # Today's page when something of this folder came today, else its newest day's.
+        days = [today.isoformat(), *found["days"]]
+        wanted = max(set(found["days"]) & {today.isoformat()} or days[1:] or days)
         with connect(os.environ["LEDGER_DSN"]) as connection:
-            found = of_inbox(connection, self.town, str(self.inbox))
-            # Today's page when something of this folder came today, else its newest day's.
-            days = [today.isoformat(), *found["days"]]
-            wanted = max(set(found["days"]) & {today.isoformat()} or days[1:] or days)
             report = report_path(connection, self.town, date.fromisoformat(wanted))
         if found["load_id"] is None:
             raise JobFailedError(f"no load of {self.inbox} is on record")

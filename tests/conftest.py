@@ -16,6 +16,13 @@ from pathlib import Path
 from time import process_time
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast a machine is says nothing about a property.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 
