@@ -2,6 +2,7 @@
 
 from include.contributions.reviewer import embedded_reviewer
 from include.contributions.scoring import load_samples
+from participation import index_tasks  # noqa: F401 - the same for the document workflow
 from participation.operators import report  # noqa: F401 - with it comes all that a task imports
 from participation.settings import Settings
 
