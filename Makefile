@@ -2,9 +2,9 @@
 # PYTHON names the interpreter to start from; 3.11 to 3.13 is found by itself where it exists.
 
 PYTHON ?= python3
-export DATA ONESHOT STATE IN OUT ARGS
+export DATA ONESHOT STATE IN OUT ARGS Q K JSON
 
-TARGETS = help run judge test lint docs bench chaos test-services clean
+TARGETS = help run judge search test lint docs bench chaos test-services clean
 
 .PHONY: $(TARGETS)
 .DEFAULT_GOAL = help

@@ -83,6 +83,8 @@ def environment(
             "AIRFLOW_CONN_PARTICIPATION_DB": connection(ledger_dsn),
             "PARTICIPATION_INBOX": str(inbox),
             "PARTICIPATION_REPORTS": str(state.reports),
+            "PARTICIPATION_DOCUMENTS": str(state.documents),
+            "PARTICIPATION_DATASETS": str(state.datasets),
             # The dags and plugins folders come last on the path of Airflow by themselves.
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins"))),
             "PYTHONUNBUFFERED": "1",

@@ -24,14 +24,24 @@ from rich.table import Table
 from airflow_client import FINAL_STATES, AirflowClient, AirflowError, Run
 from include.contributions.model import STATES
 from include.contributions.sources.dates import PARIS
+from include.documents.embedding.bm25 import ENGINE
+from include.documents.intake import FoundFile, find_files
+from include.documents.model import LeftOut
+from include.documents.parsing import OcrSettings
+from include.documents.parsing.ocr import obstacle
 from participation.ledger import connect
+from participation.ledger.document_books import IntakeFigures, of_intake
 from participation.ledger.reports import report_path
 from participation.ledger.summary import of_inbox
 from participation.settings import Settings
 from state_folder import StateFolder
 
 LOAD, ANALYSIS, CHAIN = "load_contributions", "contribution_analysis", "daily_chain"
-NEEDED_DAGS = frozenset({LOAD, ANALYSIS, CHAIN, "contribution_router"})
+INTAKE = "document_intake"
+DOCUMENT_STEPS = ("document_chunking", "document_embedding", "document_indexing")
+"""What stands between a document that was read and an answer, in order."""
+
+NEEDED_DAGS = frozenset({LOAD, ANALYSIS, CHAIN, "contribution_router", INTAKE, *DOCUMENT_STEPS})
 
 POLL_S = 0.5
 """How often the API is asked; a step takes about this long."""
@@ -162,12 +172,58 @@ class MainJob:
         """
         self.wait_until_ready()
         began = time.monotonic()
-        self.load_and_analyse()
         today = datetime.now(PARIS).date()
-        for first, last in day_ranges(self.days(), before=today):
-            self.backfill(first, last)
-        self.report_today(today)
-        return self.figures(time.monotonic() - began, today)
+        if holds_contributions(self.inbox):
+            self.load_and_analyse()
+            for first, last in day_ranges(self.days(), before=today):
+                self.backfill(first, last)
+            self.report_today(today)
+            figures = self.figures(time.monotonic() - began, today)
+        else:
+            self.display.say(f"{self.inbox} holds no contributions")
+            figures = self.without_contributions(time.monotonic() - began)
+        return figures | self.take_documents()
+
+    def take_documents(self) -> dict[str, Any]:
+        """Take the inbox's documents in, and wait until the index answers with all that was read."""
+        if not holds_documents(self.inbox):
+            return document_figures(None, 0.0)
+        began = time.monotonic()
+        with connect(os.environ["LEDGER_DSN"]) as connection:
+            row = connection.execute("SELECT now()").fetchone()
+        assert row is not None  # noqa: S101 - a SELECT of a value gives one row
+        since = datetime.now(UTC) - timedelta(seconds=1)
+        run_id = f"make_run__{self.stamp}"
+        self.client.trigger(INTAKE, run_id)
+        self._follow(INTAKE, 1, lambda: [self.client.run(INTAKE, run_id)])
+        found = self._until_answered(row[0], since, run_id)
+        return document_figures(found, time.monotonic() - began)
+
+    def _until_answered(self, begun_at: datetime, since: datetime, run_id: str) -> IntakeFigures:
+        """Follow the steps after intake until none of what was read is missing in the live index."""
+        line = Line("documents in the index")
+        self.display.lines.append(line)
+        moved_at, left = time.monotonic(), -1
+        while True:
+            asked_at = time.monotonic()
+            with connect(os.environ["LEDGER_DSN"]) as connection:
+                found = of_intake(connection, self.town, ENGINE, begun_at, run_id)
+            if not found.unanswered:
+                line.took_s, line.steps = time.monotonic() - line.began, ""
+                self.display.update()
+                return found
+            runs = {dag_id: self.client.runs(dag_id, since) for dag_id in DOCUMENT_STEPS}
+            for dag_id, each in runs.items():
+                if failed := [run for run in each if run["state"] == "failed"]:
+                    self._raise_failed(dag_id, failed)
+            line.runs = [run for each in runs.values() for run in each]
+            line.steps = f"{found.unanswered} of {found.documents} documents to come"
+            is_busy = line.done() < len(line.runs)
+            if is_busy or found.unanswered != left:
+                moved_at, left = time.monotonic(), found.unanswered
+            elif time.monotonic() - moved_at > APPEAR_LIMIT_S:
+                raise JobFailedError(f"{line.steps}, and none of {DOCUMENT_STEPS} is at work")
+            self._pause(self.until, "indexing takes too long", time.monotonic() - asked_at)
 
     def wait_until_ready(self) -> None:
         """Wait for a healthy Airflow that knows our DAGs."""
@@ -271,6 +327,17 @@ class MainJob:
             "waiting": found["waiting"],
         }
 
+    def without_contributions(self, seconds: float) -> dict[str, Any]:
+        """The same figures for a folder that holds documents only."""
+        return {
+            **dict.fromkeys(("loaded", "duplicates", *STATES), 0),
+            "seconds": round(seconds, 1),
+            "items_per_s": 0.0,
+            "report": None,
+            "ui": self.client.address,
+            "waiting": [],
+        }
+
     def _follow(
         self, name: str, expected: int, runs: Callable[[], list[Run]], dag_id: str | None = None
     ) -> None:
@@ -347,6 +414,51 @@ def latest_per_key(runs: Iterable[Run], keys: Iterable[str]) -> list[Run]:
     return list({r["partition_key"]: r for r in runs if r["partition_key"] in wanted}.values())
 
 
+def holds_documents(inbox: Path) -> bool:
+    """Whether the intake would take a file of the folder; nothing is waited for."""
+    found = find_files(inbox, pause=lambda _seconds: None)
+    return any(isinstance(each, FoundFile) for each in found)
+
+
+def holds_contributions(inbox: Path) -> bool:
+    """Whether the folder holds a file of contributions, or nothing that is a document either."""
+    found = list(find_files(inbox, pause=lambda _seconds: None))
+    elsewhere = any(isinstance(each, LeftOut) and each.standing == "elsewhere" for each in found)
+    return elsewhere or not any(isinstance(each, FoundFile) for each in found)
+
+
+def document_figures(found: IntakeFigures | None, seconds: float) -> dict[str, Any]:
+    """The figures of the document workflow, as ``summary.json`` names them."""
+    names = (
+        "documents",
+        "pages_in",
+        "pages_read",
+        "pages_ocr",
+        "pages_set_aside",
+        "chunks",
+        "documents_set_aside",
+    )
+    counts = {name: getattr(found, name) if found else 0 for name in names}
+    return {**counts, "document_seconds": round(seconds, 1)}
+
+
+def document_table(figures: Mapping[str, Any]) -> Table:
+    """The documents' figures for a person."""
+    return _table(
+        figures,
+        {
+            "documents": "documents",
+            "pages_in": "pages",
+            "pages_read": "pages read",
+            "pages_ocr": "of these by OCR",
+            "pages_set_aside": "pages set aside",
+            "chunks": "chunks in the index",
+            "documents_set_aside": "files set aside",
+            "document_seconds": "seconds",
+        },
+    )
+
+
 def summary_table(figures: Mapping[str, Any]) -> Table:
     """The figures for a person."""
     names = {
@@ -361,6 +473,10 @@ def summary_table(figures: Mapping[str, Any]) -> Table:
         "seconds": "seconds",
         "items_per_s": "items/s",
     }
+    return _table(figures, names)
+
+
+def _table(figures: Mapping[str, Any], names: Mapping[str, str]) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
@@ -385,6 +501,11 @@ def show_end(display: Display, state: StateFolder, figures: Mapping[str, Any]) -
     display.console.print(summary_table(figures))
     if figures["waiting"]:
         display.say(waiting_line(figures["waiting"]))
+    if figures["documents"] or figures["documents_set_aside"]:
+        display.console.print(document_table(figures))
+        display.say('ask them: make search Q="..."')
+        if figures["pages_set_aside"] and (why := obstacle(OcrSettings())):
+            display.say(f"OCR: {why}")
     display.say(f"report: {figures['report'] or 'none yet'}")
     if os.environ.get("ONESHOT") == "1":
         display.say("UI:     closed with this run; `make run` opens it on the same data")

@@ -35,6 +35,7 @@ NEEDED_GB = 3
 HELP = """\
 make run [DATA=folder] [ONESHOT=1]   load, judge and report contributions, in Airflow's UI
 make judge IN=texts.jsonl OUT=results.jsonl   the same judgement, without Airflow or a database
+make search Q="question" [K=5] [JSON=1]   answers of the town's papers, with page and quote
 make test            unit, DAG, integration and end-to-end tests
 make test-services   tests that need server PostgreSQL, Redis, Chromium, Tesseract
 make lint            ruff, mypy, import-linter
@@ -98,6 +99,17 @@ def judge() -> int:
             "say what to judge and where to write: make judge IN=texts.jsonl OUT=out.jsonl"
         )
     return in_environment("-m", "include.contributions.judging", given, wanted)
+
+
+def search() -> int:
+    """Ask the papers of the state folder a question."""
+    question = os.environ.get("Q")
+    if not question:
+        return complain('say what to ask: make search Q="Quand a lieu le marché ?"')
+    arguments = ["--top-k", os.environ.get("K") or "5"]
+    if os.environ.get("JSON"):
+        arguments.append("--json")
+    return in_environment("scripts/search.py", *arguments, "--", question)
 
 
 def test() -> int:
@@ -184,6 +196,7 @@ def stopped(state: Path) -> bool:
 VERBS: dict[str, Callable[[], int]] = {
     "run": run,
     "judge": judge,
+    "search": search,
     "test": test,
     "test-services": test_services,
     "lint": lint,

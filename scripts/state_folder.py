@@ -79,6 +79,16 @@ class StateFolder:
         return self.folder / "reports"
 
     @property
+    def documents(self) -> Path:
+        """The bytes of the town's papers, each under its hash."""
+        return self.folder / "documents"
+
+    @property
+    def datasets(self) -> Path:
+        """What was made of them."""
+        return self.folder / "datasets"
+
+    @property
     def run(self) -> Path:
         """What a running supervisor notes, and ``summary.json``."""
         return self.folder / "run"

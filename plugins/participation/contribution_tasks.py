@@ -10,9 +10,7 @@ whole result of a single text.
 import logging
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import task_group
@@ -54,7 +52,7 @@ def load_inbox(visit: Visit, folder: str | None = None) -> dict[str, Any]:
         AirflowSkipException: The inbox holds no file yet.
         UnreadableSourceError: The path is wrong, or no file in it can be read.
     """
-    root = _inside(visit.settings.inbox, folder)
+    root = visit.settings.inside_inbox(folder)
     store = LedgerLoading(visit.connection, visit.settings.municipality, visit.attempt.run_id)
     try:
         outcome = loading.load_folder(root, store)
@@ -254,7 +252,7 @@ def reconcile_run(visit: Visit, day: date | None) -> dict[str, Any]:
     for counts in balanced.values():
         totals.update(counts)
     visit.output_size = totals["submitted"]
-    failed = _failed_tasks(visit)
+    failed = visit.failed_tasks()
     has_chunks = visit.analysis.has_chunks()
     if not balanced and has_chunks:
         raise ReconciliationError("this run judged contributions, but no day's books were balanced")
@@ -367,24 +365,6 @@ def judge_chunks(chunk_ids: Any, **task_arguments: Any) -> Any:
     return judge_chunk_group.override(group_id="judge").expand(chunk_id=chunk_ids)
 
 
-def _inside(inbox: Path, folder: str | None) -> Path:
-    root = inbox.resolve()
-    try:
-        wanted = (root / folder).resolve() if folder else root
-        with suppress(FileNotFoundError):  # whoever loads it says that it is not there
-            wanted.stat()
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL, a name too long
-        raise ConfigurationError(
-            f"folder {folder!r} is no path in the inbox {root} ({error}): name a folder inside it"
-        ) from error
-    if wanted != root and root not in wanted.parents:
-        raise ConfigurationError(
-            f"folder {folder!r} lies outside the inbox {root}: name a folder inside it, "
-            "or change PARTICIPATION_INBOX"
-        )
-    return wanted
-
-
 def _progress(chunk_id: int, step: str) -> Callable[[ChunkCounts], None]:
     def say(counts: ChunkCounts) -> None:
         log.info(
@@ -392,13 +372,3 @@ def _progress(chunk_id: int, step: str) -> Callable[[ChunkCounts], None]:
         )
 
     return say
-
-
-def _failed_tasks(visit: Visit) -> list[str]:
-    states = visit.context["ti"].get_task_states(
-        dag_id=visit.attempt.dag_id, run_ids=[visit.attempt.run_id]
-    )
-    found = states.get(visit.attempt.run_id, {})
-    return sorted(
-        task_id for task_id, state in found.items() if state in {"failed", "upstream_failed"}
-    )[:20]

@@ -79,6 +79,36 @@ CONTRIBUTIONS_OUTBOX = Asset(
 """Fed by the outbox rows that any other service's inserts leave behind."""
 
 
+GATHER_S = 3.0
+"""A folder is read document by document: a run takes what came meanwhile instead of one each."""
+
+
+def _fed_by(name: str, topic: str) -> Asset:
+    """Make an asset whose events are the outbox rows of a topic; no task has it as outlet."""
+    return Asset(
+        name=name,
+        uri=f"participation://ledger/{name}",
+        group="participation",
+        watchers=[
+            AssetWatcher(
+                name=f"{name}_watcher",
+                trigger=PostgresOutboxTrigger(topic=topic, gather_s=GATHER_S),
+            )
+        ],
+    )
+
+
+DOCUMENTS = _fed_by("documents", "document_parsed")
+CHUNKS = _fed_by("chunks", "document_chunked")
+EMBEDDINGS = _fed_by("embeddings", "chunks_embedded")
+INDEX = _fed_by("index", "index_live")
+"""The document workflow, step by step. An event carries ids and counts and only wakes the next step:
+what there is to do is asked from the ledger."""
+
+DATASET = Asset(name="dataset", uri="participation://ledger/dataset", group="participation")
+"""One event per new dataset version."""
+
+
 def late_after(minutes: int) -> DeadlineAlert:
     """Alert when a run is not done some minutes after it was queued, started or not."""
     return DeadlineAlert(

@@ -17,6 +17,8 @@ TASK_MODULES = (
     "participation.contribution_tasks",
     "participation.days",
     "participation.defaults",
+    "participation.document_tasks",
+    "participation.index_tasks",
     "participation.operators.report",
     "participation.steps",
 )

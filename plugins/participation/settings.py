@@ -1,8 +1,11 @@
 """The one place that reads the environment."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from include.errors import ConfigurationError
 
 PROJECT = Path(__file__).parents[2]
 
@@ -21,5 +24,33 @@ class Settings(BaseSettings):
     inbox: Path = PROJECT / "include" / "samples"
     """Folder whose files are loaded; a DAG parameter may name a folder inside it, never outside."""
 
+    documents: Path = PROJECT / "state" / "documents"
+    """Folder that keeps the bytes of documents, each under its hash."""
+
+    datasets: str = str(PROJECT / "state" / "datasets")
+    """Where datasets are written: a folder, or the address of an object store (``s3://...``)."""
+
     reports: Path = PROJECT / "state" / "reports"
     """Folder that the daily reports are written to and served from."""
+
+    def inside_inbox(self, folder: str | None) -> Path:
+        """Name a folder or file of the inbox; without one the inbox itself.
+
+        Raises:
+            ConfigurationError: It lies outside, or is no path at all.
+        """
+        root = self.inbox.resolve()
+        try:
+            wanted = (root / folder).resolve() if folder else root
+            with suppress(FileNotFoundError):  # whoever reads it says that it is not there
+                wanted.stat()
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL, a long name
+            raise ConfigurationError(
+                f"folder {folder!r} is no path in the inbox {root} ({error}): name a folder inside it"
+            ) from error
+        if wanted != root and root not in wanted.parents:
+            raise ConfigurationError(
+                f"folder {folder!r} lies outside the inbox {root}: name a folder inside it, "
+                "or change PARTICIPATION_INBOX"
+            )
+        return wanted

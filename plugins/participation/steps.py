@@ -63,6 +63,16 @@ class Visit:
             note_day(self.connection, self.attempt, day)
             self.received_on = day
 
+    def failed_tasks(self) -> list[str]:
+        """Name the tasks of this run that failed, or could not begin because another did."""
+        run_id = self.attempt.run_id
+        states = self.context["ti"].get_task_states(dag_id=self.attempt.dag_id, run_ids=[run_id])
+        return sorted(
+            task_id
+            for task_id, state in states.get(run_id, {}).items()
+            if state in {"failed", "upstream_failed"}
+        )[:20]
+
     @property
     def analysis(self) -> LedgerAnalysis:
         """The analysis side of the ledger for this attempt."""
@@ -122,12 +132,17 @@ def step_task(function: Callable[..., Any], /) -> Callable[..., Any]: ...
 
 @overload
 def step_task(
-    *, step: str | None = None, **task_arguments: Any
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+    *, step: str | None = None, decorator: Any = ..., **task_arguments: Any
+) -> Callable[[Callable[..., Any]], Any]: ...
 
 
 def step_task(
-    function: Callable[..., Any] | None = None, /, *, step: str | None = None, **task_arguments: Any
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    step: str | None = None,
+    decorator: Any = task,
+    **task_arguments: Any,
 ) -> Any:
     """Make a TaskFlow task of a function whose keyword ``visit`` is filled at run time.
 
@@ -136,10 +151,11 @@ def step_task(
     Args:
         function: Takes the task's inputs and ``visit``; returns a docket.
         step: Name of the step in the metrics; the function's own by default.
+        decorator: Of TaskFlow, such as ``task.branch``.
         **task_arguments: As for ``airflow.sdk.task``.
     """
     if function is None:
-        return functools.partial(step_task, step=step, **task_arguments)
+        return functools.partial(step_task, step=step, decorator=decorator, **task_arguments)
     name = step or function.__name__
 
     @functools.wraps(function)
@@ -157,7 +173,9 @@ def step_task(
     )
     run.__annotations__ = {}
     del run.__wrapped__
-    return task(multiple_outputs=False, **task_arguments)(run)
+    # A mapped task does not take its function's docstring by itself.
+    task_arguments.setdefault("doc_md", inspect.getdoc(function))
+    return decorator(multiple_outputs=False, **task_arguments)(run)
 
 
 def _day(context: Any) -> date | None:

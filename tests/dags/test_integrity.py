@@ -22,6 +22,7 @@ from include.errors import (
     UnreadableAnswerError,
 )
 from participation.defaults import DAG_DEFAULTS, DAILY_DEFAULTS, TAGS, ParticipationRetryPolicy
+from participation.document_tasks import READERS
 
 PROJECT = Path(__file__).parents[2]
 DAGS = PROJECT / "dags"
@@ -178,6 +179,57 @@ def test_only_two_tasks_emit_contributions():
 def test_both_ways_of_judging_announce_what_they_settled():
     """Who waits for a day's states need not know which DAG made them."""
     assert emitters("analysed") == {("contribution_analysis", "settle"), ("daily_chain", "settle")}
+
+
+STEPS = {
+    "document_intake": None,
+    "document_chunking": "documents",
+    "document_embedding": "chunks",
+    "document_indexing": "embeddings",
+    "dataset_creation": "index",
+}
+
+
+def woken_by(dag_id):
+    return {
+        asset.name: asset
+        for asset in getattr(BAG.dags[dag_id].timetable.asset_condition, "objects", ())
+    }
+
+
+@pytest.mark.parametrize(("dag_id", "asset"), STEPS.items())
+def test_each_document_step_waits_for_the_one_before(dag_id, asset):
+    """One run at a time, started by the asset of the step before, and reconciled at its end."""
+    dag = BAG.dags[dag_id]
+
+    assert set(woken_by(dag_id)) == ({asset} if asset else set())
+    assert dag.max_active_runs == 1
+    assert [task.task_id for task in dag.leaves] == ["reconcile"]
+    assert dag.get_task("reconcile").trigger_rule.value == "all_done"
+
+
+@pytest.mark.parametrize("asset", ["documents", "chunks", "embeddings", "index"])
+def test_a_watched_asset_has_no_other_emitter(asset):
+    """Its events are the outbox rows; a task with it as outlet would announce each one twice."""
+    (dag_id,) = [dag_id for dag_id, name in STEPS.items() if name == asset]
+    watched = woken_by(dag_id)[asset]
+
+    assert watched.group == "participation"
+    assert [watcher.name for watcher in watched.watchers] == [f"{asset}_watcher"]
+    assert emitters(asset) == set()
+
+
+def test_only_the_dataset_is_announced_by_its_task():
+    """Nobody watches it."""
+    assert emitters("dataset") == {("dataset_creation", "build")}
+
+
+def test_a_kind_of_document_is_a_branch():
+    """Every reader that the branch may name is there, and nothing else follows it."""
+    choose = BAG.dags["document_intake"].get_task("choose")
+
+    assert choose.inherits_from_skipmixin
+    assert choose.downstream_task_ids == set(READERS.values())
 
 
 def failed(cause):

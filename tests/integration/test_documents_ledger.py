@@ -7,6 +7,7 @@ import pytest
 
 from include.documents.embedding import bm25
 from include.documents.model import Media, ParsedDocument, SetAside, SparseVector, Theme
+from include.documents.near_duplicates import NearDuplicate
 from include.errors import ConfigurationError
 from participation.ledger import connect
 from participation.ledger.datasets import Example, LedgerDatasets
@@ -285,9 +286,9 @@ def test_themes_are_replaced_by_the_same_engine_only(steps):
     steps.keep("a.pdf", "one")
     steps.parse("one", "Le port.")
 
-    datasets.save_themes(sha("one"), "n-grams-1", [Theme("quai", 0.5)])
-    datasets.save_themes(sha("one"), "model-1", [Theme("mer", 1.0)])
-    datasets.save_themes(sha("one"), "n-grams-1", [Theme("port", 0.5), Theme("pêche", 2.0)])
+    datasets.save_themes(sha("one"), "n-grams-1", [Theme("quai", 0.5)], "h1")
+    datasets.save_themes(sha("one"), "model-1", [Theme("mer", 1.0)], "h1")
+    datasets.save_themes(sha("one"), "n-grams-1", [Theme("port", 0.5), Theme("pêche", 2.0)], "h2")
 
     assert datasets.themes(sha("one"), "n-grams-1") == [Theme("pêche", 2.0), Theme("port", 0.5)]
     assert datasets.themes(sha("one"), "model-1") == [Theme("mer", 1.0)]
@@ -299,8 +300,11 @@ def test_a_near_duplicate_is_marked_and_stays(steps):
         steps.documents.keep_origin(received(f"{name}.pdf", name))
         steps.parse(name, "Le port.")
 
-    steps.documents.mark_duplicate(sha("two"), sha("one"), 0.97)
+    marks = [NearDuplicate(sha("two"), sha("one"), 0.97)]
+    assert steps.documents.mark_duplicates(marks) == 1
+    assert steps.documents.mark_duplicates(marks) == 0
 
     assert steps.rows("SELECT document_id, duplicate_of FROM document WHERE similarity > 0.9") == [
         (sha("two"), sha("one"))
     ]
+    assert steps.documents.mark_duplicates([]) == 1, "a mark goes when the texts no longer agree"

@@ -123,3 +123,30 @@ def test_files_that_wait_are_shown_under_the_table(tmp_path, monkeypatch, waitin
 
     lines = display.console.export_text().splitlines()
     assert [line for line in lines if line.startswith("waiting")] == ([said] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "documents", "contributions"),
+    [
+        pytest.param("acte.txt", "Arrêté du maire.", True, False, id="documents_only"),
+        pytest.param("avis.csv", "id;texte\n1;Un banc.\n", False, True, id="contributions_only"),
+        pytest.param(None, None, False, True, id="empty"),
+    ],
+)
+def test_each_workflow_is_asked_for_what_it_reads(
+    tmp_path, name, content, documents, contributions
+):
+    """A folder of papers alone is no error of the contributions; an empty one is theirs to name."""
+    if name:
+        (tmp_path / name).write_text(content, encoding="utf-8")
+
+    assert main_job.holds_documents(tmp_path) is documents
+    assert main_job.holds_contributions(tmp_path) is contributions
+
+
+def test_without_documents_the_summary_still_names_their_figures():
+    """Whoever reads the summary finds every name, and zeros."""
+    figures = main_job.document_figures(None, 0.0)
+
+    assert set(figures.values()) == {0}
+    assert {"documents", "pages_in", "chunks", "document_seconds"} <= set(figures)

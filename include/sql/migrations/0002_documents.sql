@@ -96,6 +96,14 @@ CREATE TABLE chunking (
 );
 COMMENT ON TABLE chunking IS 'One way to cut: sizes and overlaps in characters, and the version of the code that cuts.';
 
+CREATE TABLE chunking_choice (
+    municipality text PRIMARY KEY,
+    chunking_id bigint NOT NULL REFERENCES chunking,
+    run_id text,
+    chosen_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE chunking_choice IS 'The sizes a town asked for last; without a row the defaults of the code hold.';
+
 CREATE TABLE chunk (
     chunk_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     document_id text NOT NULL REFERENCES document,
@@ -232,6 +240,15 @@ CREATE TABLE theme (
     weight real NOT NULL CHECK (weight > 0),
     PRIMARY KEY (document_id, engine, label)
 );
+
+CREATE TABLE document_theme (
+    document_id text NOT NULL REFERENCES document,
+    engine text NOT NULL,
+    text_hash text NOT NULL,
+    theme_count integer NOT NULL,
+    PRIMARY KEY (document_id, engine)
+);
+COMMENT ON TABLE document_theme IS 'The text whose themes stand in theme; 0 where it has none.';
 
 CREATE TABLE dataset (
     dataset_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from include.documents.chunking import ChunkSizes
 from include.documents.model import Chunk
 from participation.ledger.connection import Connection
-from participation.ledger.outbox import DOCUMENT_CHUNKED, announce
+from participation.ledger.outbox import DOCUMENT_CHUNKED, DOCUMENT_PARSED, announce
 
 SAVE_CHUNKS = """
 INSERT INTO chunk (document_id, text_hash, chunking_id, is_parent, position, parent_id, content,
@@ -61,16 +61,46 @@ class LedgerChunks:
         assert row is not None  # noqa: S101 - the row was there or was inserted
         return int(row[0])
 
-    def to_chunk(self, chunking_id: int, limit: int = 10_000) -> list[str]:
-        """List the parsed documents whose text is not cut this way yet."""
+    def choose(self, sizes: ChunkSizes, splitter_version: str, run_id: str | None = None) -> int:
+        """Cut the town's documents so from now on; a change wakes the cutting of all of them."""
+        chunking_id = self.chunking_id(sizes, splitter_version)
+        with self.connection.transaction():
+            changed = self.connection.execute(
+                "INSERT INTO chunking_choice AS c (municipality, chunking_id, run_id)"
+                " VALUES (%s, %s, %s) ON CONFLICT (municipality) DO UPDATE SET"
+                " (chunking_id, run_id, chosen_at) = (excluded.chunking_id, excluded.run_id, now())"
+                " WHERE c.chunking_id <> excluded.chunking_id",
+                (self.municipality, chunking_id, run_id),
+            ).rowcount
+            if changed:
+                announce(
+                    self.connection,
+                    DOCUMENT_PARSED,
+                    {"municipality": self.municipality, "chunking_id": chunking_id},
+                )
+        return chunking_id
+
+    def chosen(self) -> ChunkSizes:
+        """Read the sizes that the town asked for last, else the defaults."""
+        row = self.connection.execute(
+            "SELECT chunk_size, chunk_overlap, child_size, child_overlap FROM chunking_choice"
+            " JOIN chunking USING (chunking_id) WHERE municipality = %s",
+            (self.municipality,),
+        ).fetchone()
+        return ChunkSizes(*row) if row else ChunkSizes()
+
+    def to_chunk(
+        self, chunking_id: int, document_id: str | None = None, limit: int = 10_000
+    ) -> list[str]:
+        """List the parsed documents whose text is not cut this way yet, or ask for one of them."""
         rows = self.connection.execute(
             "SELECT d.document_id FROM document d WHERE d.parsed_at IS NOT NULL"
             " AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = d.document_id"
             "  AND o.municipality = %s AND o.superseded_at IS NULL)"
             " AND NOT EXISTS (SELECT FROM document_chunking k WHERE (k.document_id, k.text_hash,"
             "  k.chunking_id) = (d.document_id, d.text_hash, %s))"
-            " ORDER BY d.document_id LIMIT %s",
-            (self.municipality, chunking_id, limit),
+            " AND (%s::text IS NULL OR d.document_id = %s) ORDER BY d.document_id LIMIT %s",
+            (self.municipality, chunking_id, document_id, document_id, limit),
         ).fetchall()
         return [document_id for (document_id,) in rows]
 

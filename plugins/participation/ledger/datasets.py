@@ -36,8 +36,24 @@ class LedgerDatasets:
     connection: Connection
     municipality: str
 
-    def save_themes(self, document_id: str, engine: str, themes: Sequence[Theme]) -> None:
-        """Replace the themes that an engine found in a document."""
+    def to_theme(self, engine: str, document_id: str | None = None) -> list[str]:
+        """List the parsed documents whose text an engine has not asked for themes, oldest first."""
+        rows = self.connection.execute(
+            "SELECT d.document_id FROM document d WHERE d.parsed_at IS NOT NULL"
+            " AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = d.document_id"
+            "  AND o.municipality = %s AND o.superseded_at IS NULL)"
+            " AND NOT EXISTS (SELECT FROM document_theme t WHERE (t.document_id, t.text_hash,"
+            "  t.engine) = (d.document_id, d.text_hash, %s))"
+            " AND (%s::text IS NULL OR d.document_id = %s)"
+            " ORDER BY d.received_at, d.document_id",
+            (self.municipality, engine, document_id, document_id),
+        ).fetchall()
+        return [each for (each,) in rows]
+
+    def save_themes(
+        self, document_id: str, engine: str, themes: Sequence[Theme], text_hash: str
+    ) -> None:
+        """Replace the themes that an engine found in a document, and note in which text."""
         with self.connection.transaction():
             # Two attempts take turns on the document.
             self.connection.execute(
@@ -50,6 +66,12 @@ class LedgerDatasets:
                 "INSERT INTO theme (document_id, engine, label, weight) VALUES (%s, %s, %s, %s)",
                 [(document_id, engine, theme.label, theme.weight) for theme in themes],
             )
+            self.connection.execute(
+                "INSERT INTO document_theme (document_id, engine, text_hash, theme_count)"
+                " VALUES (%s, %s, %s, %s) ON CONFLICT (document_id, engine) DO UPDATE SET"
+                " (text_hash, theme_count) = (excluded.text_hash, excluded.theme_count)",
+                (document_id, engine, text_hash, len(themes)),
+            )
 
     def themes(self, document_id: str, engine: str) -> list[Theme]:
         """List a document's themes, the weightiest first."""
@@ -59,6 +81,15 @@ class LedgerDatasets:
             (document_id, engine),
         ).fetchall()
         return [Theme(*row) for row in rows]
+
+    def newest(self, name: str) -> tuple[Dataset, dict[str, Any]] | None:
+        """Return the newest version and its provenance."""
+        row = self.connection.execute(
+            "SELECT dataset_id, version, example_count, provenance FROM dataset"
+            " WHERE (municipality, name) = (%s, %s) ORDER BY version DESC LIMIT 1",
+            (self.municipality, name),
+        ).fetchone()
+        return (Dataset(row[0], row[1], row[2], is_new=False), row[3]) if row else None
 
     def known(self, name: str, content_hash: str) -> Dataset | None:
         """Return the version that has this content already."""

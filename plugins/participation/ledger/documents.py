@@ -16,6 +16,7 @@ from include.documents.model import (
     SetAside,
     Validators,
 )
+from include.documents.near_duplicates import NearDuplicate
 from participation.ledger.connection import Connection
 from participation.ledger.outbox import DOCUMENT_PARSED, announce
 
@@ -34,6 +35,7 @@ WHERE o.municipality = %(municipality)s AND o.superseded_at IS NULL
   AND NOT EXISTS (SELECT FROM document_set_aside s WHERE s.document_id = o.document_id
                   AND s.municipality = o.municipality AND s.resolved_at IS NULL
                   AND s.version = %(version)s)
+  AND (%(document_id)s::text IS NULL OR o.document_id = %(document_id)s)
 ORDER BY o.document_id, o.origin_id
 LIMIT %(limit)s
 """
@@ -155,12 +157,20 @@ class LedgerDocuments:
             self._announce_parsed(received.kept.document_id)
             return "changed" if before else "new"
 
-    def to_parse(self, parser_version: str, *, ocr: bool, limit: int = 10_000) -> list[ToParse]:
+    def to_parse(
+        self,
+        parser_version: str,
+        *,
+        ocr: bool,
+        document_id: str | None = None,
+        limit: int = 10_000,
+    ) -> list[ToParse]:
         """List the bytes that lack a parse by this version of the parser.
 
         Args:
             parser_version: What set aside under it stays set aside.
             ocr: Whether pages that wait for OCR can be read now.
+            document_id: Ask for this one alone.
             limit: At most so many.
         """
         rows = self.connection.execute(
@@ -169,6 +179,7 @@ class LedgerDocuments:
                 "municipality": self.municipality,
                 "version": parser_version,
                 "ocr": ocr,
+                "document_id": document_id,
                 "limit": limit,
             },
         ).fetchall()
@@ -221,12 +232,23 @@ class LedgerDocuments:
         """Close what is set aside of a source, so that it is tried again; return how many rows."""
         return self._resolve("uri", uri, resolution)
 
-    def mark_duplicate(self, document_id: str, older: str, similarity: float) -> None:
-        """Note that a document says nearly what an older one says; nothing is removed."""
-        self.connection.execute(
-            "UPDATE document SET (duplicate_of, similarity) = (%s, %s) WHERE document_id = %s",
-            (older, similarity, document_id),
-        )
+    def mark_duplicates(self, found: Iterable[NearDuplicate]) -> int:
+        """Mark these documents of the town and no others; return how many marks changed."""
+        marks = {each.document_id: (each.duplicate_of, each.similarity) for each in found}
+        with self.connection.transaction():
+            rows = self.connection.execute(
+                "SELECT document_id, duplicate_of FROM document WHERE municipality = %s"
+                " AND (duplicate_of IS NOT NULL OR document_id = ANY(%s)) ORDER BY 1 FOR UPDATE",
+                (self.municipality, list(marks)),
+            ).fetchall()
+            changed = [row[0] for row in rows if row[1] != marks.get(row[0], (None, None))[0]]
+            for document_id in changed:
+                self.connection.execute(
+                    "UPDATE document SET (duplicate_of, similarity) = (%s, %s)"
+                    " WHERE document_id = %s",
+                    (*marks.get(document_id, (None, None)), document_id),
+                )
+        return len(changed)
 
     def _is_better(self, document_id: str, pages: Sequence[Page], parser_version: str) -> bool:
         row = self.connection.execute(

@@ -18,7 +18,19 @@ WHERE NOT c.is_parent AND c.chunking_id = %(chunking_id)s AND c.chunk_id > %(aft
               AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)
   AND NOT EXISTS (SELECT FROM embedding e WHERE e.engine = %(engine)s
                   AND e.content_hash = c.content_hash)
+  AND (%(document_id)s::text IS NULL OR c.document_id = %(document_id)s)
 ORDER BY c.chunk_id LIMIT %(limit)s
+"""
+
+UNFINISHED = """
+SELECT k.document_id FROM document_chunking k JOIN document d USING (document_id, text_hash)
+WHERE k.chunking_id = %(chunking_id)s
+  AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = k.document_id
+              AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)
+  AND NOT EXISTS (SELECT FROM document_embedding m WHERE (m.document_id, m.text_hash,
+                  m.chunking_id, m.engine)
+                  = (k.document_id, k.text_hash, k.chunking_id, %(engine)s))
+ORDER BY k.document_id
 """
 
 FINISH = """
@@ -104,15 +116,21 @@ class LedgerEmbeddings:
                 f"embedding engine {given} is known as {known}: give the new one another name"
             )
 
-    def to_embed(self, limit: int) -> Iterator[list[TextToEmbed]]:
-        """Yield the texts without a vector, document by document, at most ``limit`` at a time.
+    def unfinished(self) -> list[str]:
+        """List the cut documents that are not on record as having all their vectors."""
+        rows = self.connection.execute(UNFINISHED, self._names()).fetchall()
+        return [document_id for (document_id,) in rows]
+
+    def to_embed(self, limit: int, document_id: str | None = None) -> Iterator[list[TextToEmbed]]:
+        """Yield the texts without a vector, of one document or of all, at most ``limit`` at a time.
 
         Keyset paging: what is saved in between is not met twice, and memory stays flat.
         """
         after = 0
         while True:
             rows = self.connection.execute(
-                WITHOUT_VECTOR, {**self._names(), "after": after, "limit": limit}
+                WITHOUT_VECTOR,
+                {**self._names(), "after": after, "limit": limit, "document_id": document_id},
             ).fetchall()
             if not rows:
                 return

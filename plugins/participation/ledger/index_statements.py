@@ -29,6 +29,12 @@ SELECT EXISTS (
     WHERE (w.text_hash, w.chunking_id) IS DISTINCT FROM (p.text_hash, p.chunking_id))
 """
 
+COUNT_DIFFERENCES = """
+SELECT count(*) FROM wanted w FULL JOIN
+    (SELECT * FROM index_document WHERE index_id = %(index_id)s) p USING (document_id)
+WHERE (w.text_hash, w.chunking_id) IS DISTINCT FROM (p.text_hash, p.chunking_id)
+"""
+
 NEXT_DOCUMENTS = """
 SELECT array_agg(document_id) FROM (
     SELECT document_id, sum(chunk_count) OVER (ORDER BY document_id) - chunk_count AS before

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from include.errors import LeaseLostError, ReconciliationError
 from participation.ledger.connection import Connection
 from participation.ledger.index_statements import (
+    COUNT_DIFFERENCES,
     COUNT_TERMS,
     DESCRIBE,
     DIFFERS,
@@ -80,6 +81,16 @@ class LedgerIndexing:
                 continue  # another attempt was faster: what is left is asked anew
             self.drop_retired()
         return done
+
+    def waiting(self) -> int:
+        """Count the documents by which the live version differs from what it should hold."""
+        with self.connection.transaction():
+            live = self._version("live")
+            names = self._names(live=live[0] if live else None)
+            self.connection.execute(PLAN, names)
+            row = self.connection.execute(COUNT_DIFFERENCES, {"index_id": names["live"]}).fetchone()
+            self.connection.execute("DROP TABLE wanted")
+        return int(row[0]) if row else 0
 
     def begin(self) -> Build | None:
         """Settle what the next version is to hold; None when the live one holds just that.

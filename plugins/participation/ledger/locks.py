@@ -3,6 +3,11 @@
 Any numbers would do. The lock of a task attempt is named by its text (``participation.fence``).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from participation.ledger.connection import Connection
+
 MIGRATION_LOCK = 7_142_026
 """Two processes that migrate at once take turns."""
 
@@ -11,3 +16,22 @@ SPLIT_LOCK = 7_142_027
 
 PLACE_LOCK = 7_142_028
 """Held while a file's entries find their places: two loads that meet in the same texts take turns."""
+
+
+@contextmanager
+def item_lock(connection: Connection, step: str, item: str) -> Iterator[bool]:
+    """Try to take a step of an item for a block of work; False when another session has it.
+
+    Nobody waits: whoever comes second does something else, and what is left undone by a death is
+    free the moment its session is gone.
+    """
+    key = f"{step} of {item}"
+    row = connection.execute(
+        "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (key,)
+    ).fetchone()
+    taken = bool(row and row[0])
+    try:
+        yield taken
+    finally:
+        if taken and not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))

@@ -1,7 +1,8 @@
 """Turn outbox rows into asset events: LISTEN/NOTIFY wakes, a poll is the net, the table is the truth."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -13,6 +14,11 @@ from participation.hooks.ledger import LEDGER_CONN_ID, ledger_dsn
 WATERMARK = "watermark"
 BATCH = 500
 RECONNECT_S = 5.0
+
+MAX_IDS = 50
+
+MAX_ROWS_BYTES = 7 * 1024
+"""Of the payloads that an event carries: with its ids and counts it stays a docket of 8 KB."""
 
 NEW_ROWS = """
 SELECT xid::text, outbox_id, payload FROM participation.outbox
@@ -38,6 +44,27 @@ WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
 # Restored rows carry the numbers of their old cluster; here those lie in the future.
 
 
+def event_of(topic: str, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Say what is new, small: how many rows, the first ids, and as many payloads as fit.
+
+    >>> event_of("document_parsed", [(7, {"document_id": "ab", "page_count": 2})])["rows"]
+    [{'document_id': 'ab', 'page_count': 2}]
+    """
+    payloads: list[Mapping[str, Any]] = []
+    size = 0
+    for _, payload in rows:
+        size += len(json.dumps(payload).encode()) + 2
+        if size > MAX_ROWS_BYTES:
+            break
+        payloads.append(payload)
+    return {
+        "topic": topic,
+        "outbox_ids": [outbox_id for outbox_id, _ in rows][:MAX_IDS],
+        "row_count": len(rows),
+        "rows": payloads,
+    }
+
+
 class PostgresOutboxTrigger(BaseEventTrigger):
     """Fire once for each batch of new outbox rows that another service's writes left behind.
 
@@ -48,15 +75,21 @@ class PostgresOutboxTrigger(BaseEventTrigger):
         topic: Which rows, such as ``contributions_received``.
         conn_id: Airflow connection of the ledger; resolved in the triggerer, never serialized.
         poll_interval_s: A notification may be lost; the table is read at least this often.
+        gather_s: Least time between two events: what a busy writer adds meanwhile is one event.
     """
 
     def __init__(
-        self, topic: str, conn_id: str = LEDGER_CONN_ID, poll_interval_s: float = 30.0
+        self,
+        topic: str,
+        conn_id: str = LEDGER_CONN_ID,
+        poll_interval_s: float = 30.0,
+        gather_s: float = 0.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.topic = topic
         self.conn_id = conn_id
         self.poll_interval_s = poll_interval_s
+        self.gather_s = gather_s
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to build this trigger again."""
@@ -66,6 +99,7 @@ class PostgresOutboxTrigger(BaseEventTrigger):
                 "topic": self.topic,
                 "conn_id": self.conn_id,
                 "poll_interval_s": self.poll_interval_s,
+                "gather_s": self.gather_s,
             },
         )
 
@@ -99,13 +133,10 @@ class PostgresOutboxTrigger(BaseEventTrigger):
                 if rows:
                     xid, outbox_id, _ = rows[-1]
                     yield TriggerEvent(  # type: ignore[no-untyped-call]
-                        {
-                            "topic": self.topic,
-                            "outbox_ids": [row[1] for row in rows][:100],
-                            "row_count": len(rows),
-                        }
+                        event_of(self.topic, [(row[1], row[2]) for row in rows])
                     )
                     await self._remember(cluster, xid, outbox_id)
+                    await asyncio.sleep(self.gather_s)
                 else:
                     await self._sleep(connection)
 

@@ -1,0 +1,61 @@
+"""# Dataset creation
+
+Finds what each document talks about, marks those that nearly repeat an older one, and makes an
+immutable dataset version of chunks and themes with their provenance, split by document.
+
+* **Reads** `document`, `page`, `chunk`. **Writes** `theme`, `document_theme`, the marks of duplicates,
+  `dataset`, `dataset_example`, and the version's JSONL and Parquet files (`PARTICIPATION_DATASETS`, a
+  folder or an object store). **Announces** a new version on the asset `dataset`.
+* **Safe to run again**: the same examples are the same version; a file that was written and not put
+  on record is written over by the same bytes. Documents that repeat each other stay in one split.
+* **Never a person's name** as a theme.
+
+Woken by the asset `index`. **When it is red**: `reconcile` names what failed or does not add up; clear
+it, no version is made twice.
+"""
+
+from typing import Any
+
+from airflow.sdk import TriggerRule, dag
+
+from participation import index_tasks
+from participation.defaults import DAG_DEFAULTS, DATASET, INDEX, late_after
+from participation.steps import Visit, step_task
+
+
+@dag(
+    schedule=[INDEX],
+    catchup=False,
+    max_active_runs=1,
+    default_args=DAG_DEFAULTS,
+    deadline=late_after(60),
+    doc_md=__doc__,
+    tags=["participation", "documents"],
+    dag_display_name="Dataset creation",
+)
+def dataset_creation() -> None:
+    @step_task(inlets=[INDEX])
+    def plan(*, visit: Visit) -> list[int]:
+        """Number one worker; skipped when the newest dataset is of the live index."""
+        return index_tasks.plan_dataset(visit)
+
+    @step_task(step="themes", inlets=[INDEX])
+    def work(worker: int, *, visit: Visit) -> dict[str, Any]:
+        """Find themes document by document, and mark near duplicates."""
+        visit.item = f"worker {worker}"
+        return index_tasks.find_themes(visit)
+
+    @step_task(step="dataset", outlets=[DATASET])
+    def build(*, visit: Visit) -> dict[str, Any]:
+        """Write the next dataset version; skipped when it would say what the newest one says."""
+        return index_tasks.build_dataset(visit)
+
+    @step_task(trigger_rule=TriggerRule.ALL_DONE)
+    def reconcile(*, visit: Visit) -> dict[str, Any]:
+        """Check the newest version against its own counts, and that no document is in two splits."""
+        return index_tasks.reconcile_dataset(visit)
+
+    work.expand(worker=plan()) >> build() >> reconcile()
+
+
+dataset_creation()

@@ -1,0 +1,56 @@
+"""# Document chunking
+
+Cuts every document that was read into *parents*, which readers and models are given, and inside them
+*children*, which are indexed; each knows its characters and its pages.
+
+* **Reads** `document`, `page`, `chunking_choice`. **Writes** `chunk`, `document_chunking`, and an event
+  per document, which the asset `chunks` announces.
+* **Sizes** are those a run of `document_intake` gave last (15,000 with 500 overlap at first; children
+  1,500 with 200).
+* **Safe to run again**, late, twice or out of order: an event only wakes it, the ledger says which
+  texts are not cut so; a text is cut whole or not at all.
+
+Woken by the asset `documents`. **When it is red**: `reconcile` names what failed; clear it.
+"""
+
+import os
+from typing import Any
+
+from airflow.sdk import TriggerRule, dag
+
+from participation import index_tasks
+from participation.defaults import DAG_DEFAULTS, DOCUMENTS, late_after
+from participation.steps import Visit, step_task
+
+
+@dag(
+    schedule=[DOCUMENTS],
+    catchup=False,
+    max_active_runs=1,
+    default_args=DAG_DEFAULTS,
+    deadline=late_after(60),
+    doc_md=__doc__,
+    tags=["participation", "documents"],
+    dag_display_name="Document chunking",
+)
+def document_chunking() -> None:
+    @step_task(inlets=[DOCUMENTS])
+    def plan(*, visit: Visit) -> list[int]:
+        """Number the workers, at most one per core; skipped when every document is cut."""
+        return index_tasks.plan_chunking(visit, os.cpu_count() or 1)
+
+    @step_task(step="chunk", inlets=[DOCUMENTS])
+    def work(worker: int, *, visit: Visit) -> dict[str, Any]:
+        """Cut documents one after the other, each with its event in one transaction."""
+        visit.item = f"worker {worker}"
+        return index_tasks.cut(visit)
+
+    @step_task(trigger_rule=TriggerRule.ALL_DONE)
+    def reconcile(*, visit: Visit) -> dict[str, Any]:
+        """Balance documents and pages, and say what is not cut yet; red when a worker failed."""
+        return index_tasks.reconcile_chunking(visit)
+
+    work.expand(worker=plan()) >> reconcile()
+
+
+document_chunking()

@@ -1,0 +1,180 @@
+"""# Document intake
+
+Takes the town's papers in, from the inbox, an object store or a list of addresses: keeps each as it
+came, tells its kind by its bytes, and reads it page by page. What cannot be read is set aside with a
+reason that a clerk understands, and the rest goes on.
+
+* **Reads** the inbox (`PARTICIPATION_INBOX`), the folder or the addresses of the form. **Writes** the
+  bytes (`PARTICIPATION_DOCUMENTS`), `document_origin`, `document`, `page`, `document_set_aside`,
+  `chunking_choice`, and an event per document, which the asset `documents` announces.
+* **Safe to run again**: the same bytes are one document and are read once per version of the parser;
+  a changed file is a new version beside the old one. A page that waited for OCR is read as soon as
+  Tesseract is there.
+* **Chunk sizes** given here hold for the whole town until a run gives others; left empty they stay as
+  they are (15,000 and 500 at first; what is indexed is always cut at 1,500 with 200 overlap).
+* **On error**: *continue* leaves a document that failed for the next run, *retry* tries the task
+  again after the others, *stop* ends at the first document that fails or is set aside.
+
+Hourly from 6 to 23 h (Europe/Paris) for the inbox, and by hand. **When it is red**: `reconcile` names
+the tasks that failed, or the sum that is off; clear them, what was read is not read again.
+"""
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import CronTriggerTimetable, Param, TriggerRule, dag, task
+
+from participation import document_tasks
+from participation.defaults import DAG_DEFAULTS, late_after
+from participation.steps import Visit, step_task
+
+
+@dag(
+    schedule=CronTriggerTimetable("20 6-23 * * *", timezone="Europe/Paris"),
+    catchup=False,
+    max_active_runs=1,
+    params={
+        "folder": Param(
+            None,
+            type=["null", "string"],
+            maxLength=1000,
+            title="Folder",
+            description="A folder or file of the inbox, e.g. `2026-01`, or the address of an object "
+            "store, e.g. `s3://bucket/acts`. Empty: the whole inbox, unless addresses are given.",
+            section="Where",
+        ),
+        "urls": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string", "minLength": 1, "maxLength": 2000},
+            maxItems=200,
+            title="Addresses",
+            description="Public http(s) addresses to fetch, at most 200; one that has not changed "
+            "costs one request.",
+            section="Where",
+        ),
+        "ocr": Param(
+            default=True,
+            type="boolean",
+            title="OCR",
+            description="Read scanned pages with Tesseract. Without it they wait for a later run.",
+            section="How",
+        ),
+        "on_error": Param(
+            "continue",
+            type="string",
+            enum=["continue", "retry", "stop"],
+            title="On error",
+            description="What a document that fails does to the others: nothing, another try of "
+            "the task after them, or the end.",
+            section="How",
+        ),
+        "chunk_size": Param(
+            None,
+            type=["null", "integer"],
+            minimum=2000,
+            maximum=15_000,
+            title="Chunk size",
+            description="Longest chunk for readers and models, in characters, from now on and for "
+            "every document. Empty: as it is.",
+            section="Chunks",
+        ),
+        "chunk_overlap": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            maximum=1000,
+            title="Chunk overlap",
+            description="How far a chunk reaches back into the one before it, in characters. "
+            "Empty: as it is.",
+            section="Chunks",
+        ),
+    },
+    default_args=DAG_DEFAULTS,
+    deadline=late_after(120),
+    doc_md=__doc__,
+    tags=["participation", "documents"],
+    dag_display_name="Document intake",
+)
+def document_intake() -> None:
+    @step_task
+    def find(*, visit: Visit, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Keep the bytes of every document of the source and note where it was met.
+
+        Asks a site only for what changed; says what waits, what is left to the contributions, and what
+        cannot be taken.
+        """
+        return document_tasks.find_documents(visit, params or {})
+
+    @step_task
+    def plan(*, visit: Visit, params: dict[str, Any] | None = None) -> list[int]:
+        """Number the workers, at most one per core; skipped when every document is read."""
+        return document_tasks.plan_reading(visit, os.cpu_count() or 1, ocr=_asked(params)["ocr"])
+
+    @step_task(decorator=task.branch)
+    def choose(*, visit: Visit, params: dict[str, Any] | None = None) -> list[str]:
+        """Take the branches whose kinds of documents wait."""
+        return document_tasks.choose_readers(visit, ocr=_asked(params)["ocr"])
+
+    @step_task(step="parse", execution_timeout=timedelta(hours=6))
+    def read_documents(
+        worker: int, *, visit: Visit, params: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Read PDF, HTML, Markdown, text, docx and odt, each in a process that can be ended.
+
+        Hundreds of scans take hours; what was read before a time-out is not read again.
+        """
+        return _read(visit, "document", worker, params)
+
+    @step_task(step="parse", execution_timeout=timedelta(hours=6))
+    def read_images(
+        worker: int, *, visit: Visit, params: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Read images with OCR."""
+        return _read(visit, "image", worker, params)
+
+    @step_task(step="parse")
+    def read_transcripts(
+        worker: int, *, visit: Visit, params: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Read the transcripts of meetings and films; a recording without one waits for it."""
+        return _read(visit, "video", worker, params)
+
+    @step_task(step="parse")
+    def set_aside_unknown(*, visit: Visit, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Set aside what is of no kind that can be read, with its reason."""
+        return _read(visit, document_tasks.UNKNOWN, 0, params)
+
+    @step_task(trigger_rule=TriggerRule.ALL_DONE)
+    def reconcile(*, visit: Visit, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Balance documents and pages, and list what is set aside with its reasons.
+
+        Pages in = read + set aside; documents = read + set aside + waiting. Red when a sum is off or
+        a task failed.
+        """
+        return document_tasks.reconcile_intake(visit, ocr=_asked(params)["ocr"])
+
+    workers = plan()
+    chosen = choose()
+    find() >> workers >> chosen
+    reading = [
+        read_documents.expand(worker=workers),
+        read_images.expand(worker=workers),
+        read_transcripts.expand(worker=workers),
+        set_aside_unknown(),
+    ]
+    chosen >> reading >> reconcile()
+
+
+def _asked(params: dict[str, Any] | None) -> dict[str, Any]:
+    return {"ocr": True, "on_error": "continue", **(params or {})}
+
+
+def _read(visit: Visit, kind: str, worker: int, params: dict[str, Any] | None) -> dict[str, Any]:
+    visit.item = f"{kind}, worker {worker}"
+    asked = _asked(params)
+    return document_tasks.read_kind(visit, kind, ocr=asked["ocr"], on_error=asked["on_error"])
+
+
+document_intake()

@@ -1,0 +1,92 @@
+"""What a dataset is made of: the documents of one town with their parents, and what was stored."""
+
+from dataclasses import dataclass
+
+from include.documents.model import Chunk
+from participation.ledger.connection import Connection
+
+CUT = """
+SELECT d.document_id, d.text_hash, d.title, d.parser_version,
+       (SELECT uri FROM document_origin o WHERE o.document_id = d.document_id
+        AND o.municipality = %(municipality)s AND o.superseded_at IS NULL
+        ORDER BY origin_id LIMIT 1) AS uri
+FROM document d JOIN document_chunking k USING (document_id, text_hash)
+WHERE k.chunking_id = %(chunking_id)s
+  AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = d.document_id
+              AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)
+ORDER BY d.document_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CutDocument:
+    """A document that has its chunks; ``group_id`` is the oldest document that it nearly repeats."""
+
+    document_id: str
+    text_hash: str
+    title: str | None
+    parser_version: str
+    uri: str
+    group_id: str
+
+
+@dataclass(frozen=True)
+class LedgerGathering:
+    """Reads the documents of one municipality's ledger as a whole."""
+
+    connection: Connection
+    municipality: str
+
+    def oldest_first(self) -> list[str]:
+        """List the parsed documents as they came."""
+        rows = self.connection.execute(
+            "SELECT d.document_id FROM document d WHERE d.parsed_at IS NOT NULL"
+            " AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = d.document_id"
+            "  AND o.municipality = %s AND o.superseded_at IS NULL)"
+            " ORDER BY d.received_at, d.document_id",
+            (self.municipality,),
+        ).fetchall()
+        return [document_id for (document_id,) in rows]
+
+    def documents(self, chunking_id: int) -> list[CutDocument]:
+        """List the documents that are cut this way, with the group that must not be torn."""
+        rows = self.connection.execute(
+            CUT, {"municipality": self.municipality, "chunking_id": chunking_id}
+        ).fetchall()
+        older = {
+            row[0]: row[1]
+            for row in self.connection.execute(
+                "SELECT document_id, duplicate_of FROM document WHERE duplicate_of IS NOT NULL"
+            )
+        }
+        return [
+            CutDocument(document_id, text_hash, title, version, uri, _oldest(document_id, older))
+            for document_id, text_hash, title, version, uri in rows
+        ]
+
+    def parents(self, document: CutDocument, chunking_id: int) -> list[Chunk]:
+        """Read the parents of a document, in order."""
+        rows = self.connection.execute(
+            "SELECT position, content, start_character, end_character, first_page, last_page"
+            " FROM chunk WHERE (document_id, text_hash, chunking_id) = (%s, %s, %s)"
+            " AND is_parent ORDER BY position",
+            (document.document_id, document.text_hash, chunking_id),
+        ).fetchall()
+        return [Chunk(*row) for row in rows]
+
+    def held(self, dataset_id: int) -> tuple[int, int]:
+        """Count a dataset's examples, and the documents that stand in more than one split."""
+        row = self.connection.execute(
+            "SELECT (SELECT count(*) FROM dataset_example WHERE dataset_id = %(id)s),"
+            " (SELECT count(*) FROM (SELECT FROM dataset_example WHERE dataset_id = %(id)s"
+            "  GROUP BY document_id HAVING count(DISTINCT split) > 1) AS torn)",
+            {"id": dataset_id},
+        ).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def _oldest(document_id: str, older: dict[str, str]) -> str:
+    """Follow the marks to a document without one; marks point to older documents only."""
+    while document_id in older:
+        document_id = older[document_id]
+    return document_id

@@ -1,0 +1,336 @@
+"""The document workflow's tasks, called as Airflow calls them but in this process, on a real ledger."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("airflow", reason="needs Airflow")
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from include.documents.chunking import ChunkSizes
+from include.documents.embedding.engine import Bm25Engine, CollectionCounts
+from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
+from participation import document_tasks, index_tasks
+from participation.ledger import connect, document_books
+from participation.ledger.analysis import Attempt
+from participation.ledger.datasets import LedgerDatasets
+from participation.ledger.locks import item_lock
+from participation.search import ask
+from participation.settings import Settings
+from participation.steps import Visit
+from participation.triggers.outbox import MAX_ROWS_BYTES, event_of
+
+SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
+TOWN = "audierne-esquibien"
+
+pytestmark = pytest.mark.postgres
+
+
+class Instance(SimpleNamespace):
+    """What a task asks of Airflow about its siblings."""
+
+    def get_task_states(self, *, dag_id, run_ids):
+        return {run_ids[0]: self.states}
+
+
+@pytest.fixture
+def inbox(tmp_path):
+    """Give each test a folder of its own with the sample documents."""
+    folder = tmp_path / "inbox"
+    shutil.copytree(SAMPLES, folder)
+    return folder
+
+
+@pytest.fixture
+def visit(ledger, inbox, tmp_path, monkeypatch):
+    """Be a task attempt whose ledger, inbox and stores are the test's own."""
+    embedded = Bm25Engine(lambda _terms: CollectionCounts(0, {}))
+    monkeypatch.setattr(index_tasks, "engines", lambda: [embedded])
+    # Files of this moment would be watched for some seconds to see whether they grow.
+    monkeypatch.setattr(document_tasks, "take_files", _without_waiting(document_tasks.take_files))
+    settings = Settings(
+        municipality=TOWN,
+        inbox=inbox,
+        documents=tmp_path / "documents",
+        datasets=str(tmp_path / "datasets"),
+    )
+    attempt = Attempt("document_intake", "run-1", "find", -1, 1)
+    return Visit(ledger, attempt, settings, {"ti": Instance(states={}, max_tries=2)})
+
+
+def _without_waiting(take: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda root, store: take(root, store, pause=lambda _seconds: None)
+
+
+READERS = {reader: kind for kind, reader in document_tasks.READERS.items()}
+
+
+def take_in(visit, **params):
+    """Do what document_intake does, task by task; what ``reconcile`` says."""
+    found = document_tasks.find_documents(visit, params)
+    try:
+        document_tasks.plan_reading(visit, 2, ocr=False)
+        for reader in document_tasks.choose_readers(visit, ocr=False):
+            document_tasks.read_kind(visit, READERS[reader], ocr=False, on_error="continue")
+    except AirflowSkipException:
+        pass
+    return {**found, **document_tasks.reconcile_intake(visit, ocr=False)}
+
+
+CHAIN = (
+    (lambda visit: index_tasks.plan_chunking(visit, 2), index_tasks.cut),
+    (lambda visit: index_tasks.plan_embedding(visit, 2), index_tasks.embed),
+    (index_tasks.plan_indexing, lambda visit: index_tasks.build_index(visit, 0)),
+    (index_tasks.plan_dataset, index_tasks.find_themes),
+)
+
+
+def chain(visit):
+    """Do what the DAGs after intake do; how many of them had work."""
+    worked = 0
+    for plan, work in CHAIN:
+        try:
+            plan(visit)
+        except AirflowSkipException:
+            continue
+        work(visit)
+        worked += 1
+    if worked:
+        index_tasks.build_dataset(visit)
+    for reconcile in (
+        index_tasks.reconcile_chunking,
+        index_tasks.reconcile_embedding,
+        index_tasks.reconcile_indexing,
+        index_tasks.reconcile_dataset,
+    ):
+        reconcile(visit)
+    return worked
+
+
+def moment(visit):
+    return visit.connection.execute("SELECT now()").fetchone()[0]
+
+
+def test_from_a_folder_to_an_answer_with_its_page(visit, inbox, tmp_path):
+    """All five steps; then the second run finds nothing to do anywhere."""
+    since = moment(visit)
+    told = take_in(visit)
+    assert told["new"] == len(list(inbox.iterdir()))
+    assert told["books"]["parsed"] == told["new"]
+    assert chain(visit) == 4
+
+    hits = ask(visit.connection, TOWN, "Quels tarifs selon le quotient familial ?", top_k=3)
+    assert hits[0].uri.endswith("deliberation_tarifs_cantine.txt")
+    assert hits[0].first_page == 1
+    assert "quotient familial" in hits[0].quote
+
+    figures = document_books.of_intake(visit.connection, TOWN, "bm25-fr-1", since, "run-1")
+    assert figures.documents == told["new"]
+    assert figures.pages_in == figures.pages_read + figures.pages_set_aside
+    assert figures.unanswered == 0
+    assert (
+        figures.chunks
+        == visit.connection.execute(
+            "SELECT chunk_count FROM index_version WHERE state = 'live'"
+        ).fetchone()[0]
+    )
+    files = sorted(path.suffix for path in (tmp_path / "datasets" / TOWN).iterdir())
+    assert files == [".jsonl", ".parquet"]
+
+    again = take_in(visit)
+    assert again["unchanged"] == told["new"]
+    assert chain(visit) == 0
+
+
+def test_a_changed_file_costs_one_document(visit, inbox):
+    """The others are neither read nor cut nor embedded again, and the answer changes with the file."""
+    take_in(visit)
+    chain(visit)
+    (inbox / "fiche_logement_saisonnier.md").write_text(
+        "# Gîtes\n\nLe sémaphore de Lervily accueille désormais quatorze campeurs.\n"
+    )
+
+    assert take_in(visit)["changed"] == 1
+    assert index_tasks.plan_chunking(visit, 2) == [0]
+    assert index_tasks.cut(visit)["done"] == 1
+    assert index_tasks.embed(visit)["documents"] == {"bm25-fr-1": 1}
+    index_tasks.build_index(visit, 0)
+
+    (hit,) = ask(visit.connection, TOWN, "combien de campeurs au sémaphore", top_k=1)
+    assert hit.uri.endswith("fiche_logement_saisonnier.md")
+
+
+def test_what_cannot_be_read_is_listed_with_its_reason(visit, inbox):
+    """A file of no known kind, and one that lies about its kind; the rest goes on."""
+    (inbox / "inconnu.bin").write_bytes(bytes(range(256)) * 40)
+    (inbox / "cassé.pdf").write_bytes(b"%PDF-1.7\nrien de bon\n%%EOF\n")
+
+    told = take_in(visit)
+
+    assert told["books"]["set_aside"] == 2
+    assert told["books"]["parsed"] == told["new"] - 2
+    assert {Path(each["uri"]).name for each in told["set_aside"]} == {"inconnu.bin", "cassé.pdf"}
+    assert all(each["detail"].endswith((".", "»")) for each in told["set_aside"])
+
+
+def test_a_scan_without_ocr_waits_and_the_run_says_how_to_go_on(visit, inbox):
+    """The page is counted as set aside, the run is green, and its docket names the obstacle."""
+    from PIL import Image, ImageDraw  # noqa: PLC0415 - this test alone draws
+
+    picture = Image.new("L", (800, 400), 255)
+    ImageDraw.Draw(picture).text((40, 40), "Avis de la mairie", fill=0)
+    picture.save(inbox / "avis.png")
+
+    told = take_in(visit)
+
+    assert told["books"]["pages_set_aside"] == 1
+    assert "OCR" in told["ocr"]
+
+
+def test_new_sizes_cut_everything_again_and_the_old_index_answers_meanwhile(visit):
+    """The newest sizes hold for the town, and a run that gives none leaves them."""
+    take_in(visit)
+    chain(visit)
+
+    take_in(visit, chunk_size=2000, chunk_overlap=100)
+    take_in(visit)
+
+    chunks, _ = index_tasks._chunks(visit)
+    assert chunks.chosen() == ChunkSizes(chunk_size=2000, chunk_overlap=100)
+    assert ask(visit.connection, TOWN, "cantine")
+    documents = visit.connection.execute("SELECT count(*) FROM document").fetchone()[0]
+    assert len(index_tasks.plan_chunking(visit, 64)) == documents
+    assert index_tasks.cut(visit)["done"] == documents
+    topics = visit.connection.execute(
+        "SELECT count(*) FROM outbox WHERE topic = 'document_parsed' AND payload ? 'chunking_id'"
+    ).fetchone()[0]
+    assert topics == 1, "the new sizes wake the cutting once"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "../elsewhere",
+        "file:///etc",
+        "http://169.254.169.254/latest",
+        "ftp://host/x",
+        "simplecache::file:///etc",
+        "s3::file:///etc",
+    ],
+)
+def test_a_folder_leads_nowhere_else(visit, folder):
+    """Outside of the inbox there are object stores, and nothing of the machine or of the web."""
+    with pytest.raises(ConfigurationError):
+        document_tasks.find_documents(visit, {"folder": folder})
+
+
+def test_an_address_of_the_machine_itself_is_set_aside(visit):
+    """The list of addresses goes through the guarded client, and the inbox is left alone."""
+    told = document_tasks.find_documents(visit, {"urls": ["http://127.0.0.1:9/x.pdf"]})
+
+    assert (told["set_aside"], told["new"]) == (1, 0)
+
+
+def test_a_document_in_other_hands_is_left_to_them(visit, ledger_dsn):
+    """Two workers share the documents: what one holds the other passes by, and nothing waits."""
+    with connect(ledger_dsn) as other, item_lock(other, "step", "b"):
+        done = []
+        turns = document_tasks.take_turns(visit, "step", "abc", lambda i: done.append(i) or "done")
+
+    assert (done, turns.done, turns.elsewhere) == (["a", "c"], 2, 1)
+    assert document_tasks.take_turns(visit, "step", "b", lambda _i: "done").done == 1
+
+
+def test_a_worker_that_finds_nothing_left_is_skipped(visit):
+    """Never a green task that did nothing."""
+    with pytest.raises(AirflowSkipException, match="the others did it"):
+        document_tasks.take_turns(visit, "step", ["a"], lambda _id: "elsewhere")
+
+
+def broken_at_b(document_id):
+    if document_id == "b":
+        raise ValueError("unforeseen")
+    return "set_aside" if document_id == "s" else "done"
+
+
+def test_continue_leaves_a_failed_document_for_the_next_run(visit):
+    """The others go on, and the docket names what failed."""
+    turns = document_tasks.take_turns(visit, "step", "abc", broken_at_b, "continue")
+
+    assert (turns.done, turns.failed) == (2, ["b: ValueError: unforeseen"])
+
+
+def test_retry_does_the_others_first(visit):
+    """The task is tried again for what is left."""
+    with pytest.raises(TransientError, match="1 documents failed: b"):
+        document_tasks.take_turns(visit, "step", "abc", broken_at_b, "retry")
+
+    assert visit.output_size == 2
+
+
+@pytest.mark.parametrize("ids", ["abc", "asc"])
+def test_stop_ends_at_the_first_trouble(visit, ids):
+    """A failure or a document set aside; what comes after it is not begun."""
+    begun = []
+
+    def work(document_id):
+        begun.append(document_id)
+        return broken_at_b(document_id)
+
+    with pytest.raises(PermanentError, match="stopped at document"):
+        document_tasks.take_turns(visit, "step", ids, work, "stop")
+
+    assert begun == list(ids[:2])
+
+
+def test_a_lost_page_turns_the_run_red(visit):
+    """Pages in = read + set aside is counted on the rows themselves."""
+    take_in(visit)
+    visit.connection.execute("DELETE FROM page WHERE ctid = (SELECT ctid FROM page LIMIT 1)")
+
+    with pytest.raises(ReconciliationError, match="pages do not add up"):
+        document_tasks.reconcile_intake(visit, ocr=False)
+
+
+def test_a_failed_worker_turns_the_run_red(visit):
+    """The books balance, and the run says which tasks failed all the same."""
+    visit.context["ti"].states = {"find": "success", "work": "failed"}
+
+    with pytest.raises(PermanentError, match="'work'"):
+        index_tasks.reconcile_chunking(visit)
+
+
+def test_documents_that_repeat_each_other_stay_in_one_split(visit, inbox):
+    """The copy is marked, kept, and never trains what the other tests."""
+    original = (inbox / "guide_dechets.md").read_text(encoding="utf-8")
+    (inbox / "guide_dechets_copie.md").write_text(original + "\nImprimé par nos soins.\n")
+    take_in(visit)
+    chain(visit)
+
+    marked = visit.connection.execute(
+        "SELECT count(*) FROM document WHERE duplicate_of IS NOT NULL AND similarity > 0.8"
+    ).fetchone()[0]
+    splits = visit.connection.execute(
+        "SELECT content ->> 'group_id', count(DISTINCT split), count(DISTINCT document_id)"
+        " FROM dataset_example GROUP BY 1 ORDER BY 3 DESC"
+    ).fetchall()
+    assert marked == 1
+    assert splits[0][2] == 2
+    assert {row[1] for row in splits} == {1}
+    assert LedgerDatasets(visit.connection, TOWN).newest("documents")[0].version == 1
+
+
+def test_an_event_stays_a_docket():
+    """As many payloads as fit in 8 KB; the count is of all rows."""
+    rows = [(n, {"document_id": "é" * 64, "page_count": n}) for n in range(500)]
+
+    event = event_of("document_parsed", rows)
+
+    assert event["row_count"] == 500
+    assert 10 < len(event["rows"]) < 500
+    assert len(str(event["rows"]).encode()) < 2 * MAX_ROWS_BYTES
