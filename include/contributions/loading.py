@@ -65,6 +65,9 @@ _NAMED = 10
 
 _FORMS = "JSON, JSONL, CSV or a mail of the form"
 
+_SHOWN_FOREIGN = 5
+"""Files named that hold no contributions; a folder of documents has hundreds."""
+
 log = logging.getLogger(__name__)
 
 
@@ -132,6 +135,7 @@ class _Findings:
     readable: list[_Readable] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
 
 
 class _NotWholeError(Exception):
@@ -235,6 +239,8 @@ def _inspect(root: Path, now: datetime) -> _Findings:
             findings.notices.append(f"{name}: vanished while the folder was read.")
         except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
             findings.notices.append(f"{name}: cannot be read ({_cause(error)}).")
+    if findings.foreign:
+        findings.notices.append(_left_alone(findings.foreign))
     if not findings.readable and not findings.waiting:
         kind = UnreadableSourceError if findings.notices else EmptySourceError
         why = f" ({' '.join(findings.notices[:3])})" if findings.notices else ""
@@ -243,6 +249,15 @@ def _inspect(root: Path, now: datetime) -> _Findings:
             "mails there, or name another folder."
         )
     return findings
+
+
+def _left_alone(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN_FOREIGN])
+    more = f" and {len(names) - _SHOWN_FOREIGN} more" if len(names) > _SHOWN_FOREIGN else ""
+    return (
+        f"{shown}{more}: of no known form, left alone (expected: {_FORMS}; documents are read by "
+        "document_intake)."
+    )
 
 
 def _files(root: Path, notices: list[str]) -> Iterator[Path]:
@@ -297,7 +312,7 @@ def _inspect_file(path: Path, name: str, now: datetime, findings: _Findings) -> 
         may_be_cut = not read.ends_a_line and source.form not in _SELF_CLOSING_FORMS
         findings.readable.append(_Readable(file, source, seen, age_s, may_be_cut))
     else:
-        findings.notices.append(f"{name}: of no known form, left alone (expected: {_FORMS}).")
+        findings.foreign.append(name)
 
 
 def _let_settle(readables: Sequence[_Readable], pause: Callable[[float], None]) -> None:
