@@ -1,12 +1,14 @@
 """``make search``: ask the ledger of the state folder a question, from the shell.
 
-Needs the database that ``make run`` starts; speaks to it alone, so it answers without Airflow too.
+Speaks to the database alone, so it answers without Airflow too; one that sleeps is woken for the
+length of the question.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import psycopg
@@ -17,8 +19,8 @@ from include.documents.model import Hit
 from include.municipality import DEFAULT_MUNICIPALITY
 from participation.ledger import connect
 from participation.search import ask
-from postgres import EmbeddedPostgres
-from state_folder import StateFolder
+from postgres import EmbeddedPostgres, running
+from state_folder import AlreadyRunningError, StateFolder
 
 MAX_ANSWERS = 100
 
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the answers; 0, or 2 with the reason when nothing could be asked."""
     asked = _parser().parse_args(arguments)
     try:
-        with connect(_ledger_dsn()) as connection:
+        with _ledger_dsn() as dsn, connect(dsn) as connection:
             hits = ask(connection, asked.municipality, asked.question, asked.top_k)
     except (OSError, psycopg.Error) as error:
         reason = str(error).strip().splitlines()[0]
@@ -73,19 +75,41 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _ledger_dsn() -> str:
-    """Find the running database of the state folder.
+@contextmanager
+def _ledger_dsn() -> Iterator[str]:
+    """Find the database of the state folder, and run it for the block where nobody else does.
 
     Raises:
-        OSError: None runs there.
+        OSError: There is none yet, or somebody is just starting it.
     """
-    server = EmbeddedPostgres(StateFolder.from_environment().postgres)
-    # The fourth line of the server's own note is the port it listens on.
-    lines = (server.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+    state = StateFolder.from_environment()
+    server = EmbeddedPostgres(state.postgres)
+    if not (server.data / "PG_VERSION").exists():
+        raise OSError("nothing was loaded yet")
+    try:
+        lock = state.lock()
+    except AlreadyRunningError:
+        server.port = _noted_port(server)
+        yield server.ledger_dsn
+        return
+    with lock:
+        try:
+            server.port = _noted_port(server)
+            connect(server.ledger_dsn).close()
+        except (OSError, psycopg.OperationalError):
+            with running(state.postgres) as woken:
+                yield woken.ledger_dsn
+            return
+        yield server.ledger_dsn
+
+
+def _noted_port(server: EmbeddedPostgres) -> int:
+    """Read the port from the server's own note, where it is the fourth line."""
+    note = server.data / "postmaster.pid"
+    lines = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
     if len(lines) < 4 or not lines[3].strip().isdecimal():  # noqa: PLR2004 - the fourth line
         raise OSError("the database is still starting")
-    server.port = int(lines[3])
-    return server.ledger_dsn
+    return int(lines[3])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from include.documents.embedding.engine import Bm25Engine, CollectionCounts
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
 from participation import document_tasks, index_tasks
 from participation.ledger import connect, document_books
-from participation.ledger.analysis import Attempt
+from participation.ledger.attempt import Attempt
 from participation.ledger.datasets import LedgerDatasets
 from participation.ledger.locks import item_lock
 from participation.search import ask

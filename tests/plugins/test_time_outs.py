@@ -10,7 +10,8 @@ pytest.importorskip("airflow", reason="needs Airflow")
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from include.errors import ConfigurationError
-from participation import contribution_tasks, steps
+from participation import steps
+from participation.settings import Settings
 
 
 @pytest.fixture
@@ -65,4 +66,4 @@ def test_a_folder_that_is_no_path_fails_for_good(tmp_path, folder):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
 
     with pytest.raises(ConfigurationError, match="name a folder inside it"):
-        contribution_tasks._inside(tmp_path, folder)
+        Settings(inbox=tmp_path).inside_inbox(folder)

@@ -101,6 +101,7 @@ def test_runs_that_ended_well_are_enough(job):
 FIGURES = dict.fromkeys(("loaded", "duplicates", "seconds", "items_per_s", *main_job.STATES), 0) | {
     "report": None,
     "ui": StandingClient.address,
+    **main_job.document_figures(None, 0.0),
 }
 
 
