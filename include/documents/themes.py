@@ -23,12 +23,13 @@ import yaml
 
 from include.documents.embedding import bm25
 from include.documents.model import Theme
+from include.documents.parsing import language
 from include.documents.persons import NameSigns, Token, name_positions
 from include.documents.words import fold
 from include.errors import ConfigurationError
 from include.municipality import DATA, DEFAULT_MUNICIPALITY
 
-ENGINE = "themes-fr-1"
+ENGINE = "themes-fr-2"
 """Changes when the same text would have other themes."""
 
 LONGEST_THEME = 3
@@ -141,7 +142,7 @@ class ThemeExtractor:
                     spans.setdefault(key, []).append((start, end))
         is_short = len(tokens) < SHORT_TEXT
         return {
-            key: _candidate(clean, tokens, stems, places)
+            key: _candidate(clean, tokens, stems, places, self.signs.acronyms)
             for key, places in spans.items()
             # Said once, three words in a row are a sentence rather than a subject.
             if len(places) > 1 or (is_short and len(key) < LONGEST_THEME)
@@ -235,7 +236,10 @@ def extractor(municipality: str = DEFAULT_MUNICIPALITY) -> ThemeExtractor:
         ]
         return ThemeExtractor(
             signs=signs,
-            stop_words=_folded(words["stop_words"]) | everywhere | bm25.stop_words(),
+            stop_words=_folded(words["stop_words"])
+            | everywhere
+            | bm25.stop_words()
+            | _folded(" ".join(language.stop_words("en"))),
             linkers=_folded(words["linkers"]),
             # A place called by a bare name cannot be told from the person.
             places=frozenset(" ".join(p) for p in places if p and p[0] not in signs.first_names),
@@ -269,7 +273,11 @@ def _chosen(candidates: Mapping[Stems, tuple[_Candidate, float]], count: int) ->
 
 
 def _candidate(
-    text: str, tokens: Sequence[Token], stems: Sequence[str], spans: Sequence[tuple[int, int]]
+    text: str,
+    tokens: Sequence[Token],
+    stems: Sequence[str],
+    spans: Sequence[tuple[int, int]],
+    acronyms: frozenset[str],
 ) -> _Candidate:
     # As it is mostly written, and small where it can be: capitals are mostly those of a heading.
     forms = Counter(tokens[end].folded for _, end in spans)
@@ -279,7 +287,7 @@ def _candidate(
     last = tokens[end]
     label = " ".join(text[tokens[start].start : last.start + len(last.surface)].split())
     words = tuple(tokens[at].folded for at in range(start, end + 1) if stems[at])
-    is_heading = label.isupper() and " " in label
+    is_heading = label.isupper() and label not in acronyms
     return _Candidate(words, label.lower() if is_heading else label, len(spans))
 
 

@@ -23,7 +23,7 @@ KINDS: dict[str, re.Pattern[str]] = {
         r"|\bn\s?[°º]\s?\d{1,3}\s*[-–—|]?\s*(?:janvier|fevrier|mars|avril|mai|juin|juillet|aout|septembre"
         r"|octobre|novembre|decembre|printemps|ete|automne|hiver)\s+(?:19|20)\d\d"
     ),
-    "reglement": re.compile(r"\breglement\b(?! europeen|\s*\(ue\))"),
+    "reglement": re.compile(r"(?<!\bdu )(?<!\bau )\breglement\b(?! europeen|\s*\(ue\))"),
     "formulaire": re.compile(r"\bcerfa\b|\bformulaire\b"),
     "avis": re.compile(r"\bavis (?:public|au public|d'enquete|d'ouverture|aux? )"),
     "annuaire": re.compile(r"\bannuaire\b"),
@@ -51,8 +51,15 @@ _MAX_TITLE = 200
 _MAX_TITLE_LINES = 5
 _FEW_LETTERS = 8
 _SHORT_TITLE = 3
+_ADDRESS = re.compile(r"https?:|www\.|\S@\S")
+_BEFORE_NUMBER = re.compile(r".*\d.*:\s*$")
+"""The day and the address that stand before a bulletin's number."""
+_PART = re.compile(r"\s*\d{1,2}\s?[-–—.]\s?[^\W\d]")
+_WHOLE = re.compile(r"\W*(?:plan|programme|schema|dossier|projet|charte|enquete|etude)\b")
+_SPECK = re.compile(r"^\W*\b\w{1,2}[-–—]\s+")
 _MAX_LINES_ABOVE = 2
 _LONG_WORD = re.compile(r"[^\W\d_]{3,}")
+_TELLING_WORD = re.compile(r"[^\W\d_]{5,}")
 _WITH_SUBJECT = frozenset({"arrete", "deliberation"})
 
 
@@ -102,10 +109,13 @@ def act_title(text: str, kind: str | None) -> str | None:
         found = None if VISA.match(folded) else KINDS[kind].search(folded + "\n")
         if found:
             # What stands before it on the line is a logo that OCR read.
-            start = found.start() if kind in _WITH_SUBJECT else 0
-            own = [line[start:], *lines[index + 1 :]]
+            is_cut = kind in _WITH_SUBJECT or _BEFORE_NUMBER.match(line[: found.start()])
+            own = [line[found.start() if is_cut else 0 :], *lines[index + 1 :]]
             title = _lines_from(own, several=kind in _WITH_SUBJECT)
-            above = "" if len(title.split()) > _SHORT_TITLE else _capitals_above(lines[:index])
+            is_whole = len(title.split()) > _SHORT_TITLE and kind != "bulletin"
+            above = "" if is_whole else _capitals_above(lines[:index])
+            if _PART.match(line):
+                return _shortened(f"{_whole_of(lines[:index])} {line}")
             return _shortened(f"{above} {title}")
     subject = next((i for i, line in enumerate(lines) if _SUBJECT.search(plain(line))), None)
     return None if subject is None else _shortened(_lines_from(lines[subject:], several=True))
@@ -126,7 +136,7 @@ def _lines_from(lines: list[str], *, several: bool) -> str:
             break
         if several:
             words = _without_noise(words)
-        elif not words[:1].islower():
+        elif _ADDRESS.search(words) or not words[:1].islower():
             break
         if words:
             taken.append(words)
@@ -136,10 +146,43 @@ def _lines_from(lines: list[str], *, several: bool) -> str:
 def _without_noise(line: str) -> str:
     """A line without what OCR made of a logo beside it; empty when that is all."""
     subject = _SUBJECT.search(plain(line))
-    if subject and not _LONG_WORD.search(line[: subject.start()]):
+    if subject and not _TELLING_WORD.search(line[: subject.start()]):
         return line[subject.start() :]
+    if _SPECK.match(line):
+        return _SPECK.sub("", line)
     # A single word is as likely a speck.
     return line if len(_LONG_WORD.findall(line)) > 1 else ""
+
+
+def part_title(text: str) -> str | None:
+    r"""Read the title of a numbered part of a plan or a file, with the whole that it is part of.
+
+    >>> part_title("Plan de prévention\ndes risques\n\nCommune\n\n3 - Règlement\nseptembre")
+    'Plan de prévention des risques 3 - Règlement'
+    """
+    lines = text[:HEAD_CHARACTERS].splitlines()
+    index = next((i for i, line in enumerate(lines) if _PART.match(line)), None)
+    whole = "" if index is None else _whole_of(lines[:index])
+    return _shortened(f"{whole} {lines[index]}") if index is not None and whole else None
+
+
+def _whole_of(lines: list[str]) -> str:
+    """The paragraph above that names a plan, each line without what OCR left beside it."""
+    first = next((i for i, line in enumerate(lines) if _WHOLE.match(plain(line))), None)
+    if first is None:
+        return ""
+    taken: list[str] = []
+    above = "-"
+    for line in lines[first : first + _MAX_TITLE_LINES]:
+        # Where the print is large OCR sees paragraphs; a small letter goes on with the one before.
+        if not line.strip() or (not above and not line.strip()[0].islower()):
+            if not above:
+                break
+            above = ""
+            continue
+        above = line
+        taken.append(_without_noise(re.sub(r"(?:\s+(?:\W+|\w{1,2}))+$", "", line.strip())))
+    return " ".join(filter(None, taken))
 
 
 def _capitals_above(lines: list[str]) -> str:

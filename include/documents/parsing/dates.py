@@ -20,7 +20,7 @@ _MONTHS = {
 }  # fmt: skip
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _WRITTEN = re.compile(
-    rf"\b(1\s?er|1\s?[°*'’\"]{{1,2}}|[0-3]?\s?\d)\s*({_MONTH})\b\.?,?\s*((?:19|20)\d\d)\b",
+    rf"\b(1\s?er|1\s?[°*'’\"]{{1,2}}|[0-3]?\s?\d|[1-3]\s?[oq])\s*({_MONTH})\b\.?,?\s*((?:19|20)\d\d)\b",
 )
 _NUMERIC = re.compile(
     r"(?<![\d./-])([0-3]?\d)\s?[/.-]\s?([01]?\d)\s?[/.-]\s?((?:19|20)\d\d)(?![\d/-])"
@@ -29,6 +29,8 @@ _ISO = re.compile(r"(?<![\d-])((?:19|20)\d\d)-(\d\d)-(\d\d)(?![\d-])")
 _MONTH_YEAR = re.compile(rf"\b({_MONTH})\s+((?:19|20)\d\d)\b")
 _NUMERIC_MONTH = re.compile(r"(?<![\d/.-])(0[1-9]|1[0-2])[ /.-]((?:19|20)\d\d)(?![\d/.-])")
 _DIGITS = re.compile(r"\D")
+_ZERO = str.maketrans("oq", "00")
+"""A date stamp's zero as OCR reads it; the letters of *1er* are dropped first."""
 
 SIGNED = re.compile(r"\b(?:fait|donne|signe|etabli)\b[^\n]{0,60}\ble\s*:?\s*$")
 PLACE = re.compile(
@@ -74,7 +76,8 @@ def plain(text: str) -> str:
 def dates_in(folded: str) -> Iterator[FoundDate]:
     """Yield every whole date of a text made plain, by kind of writing."""
     for found in _WRITTEN.finditer(folded):
-        yield from _made(found[3], _MONTHS[found[2]], _DIGITS.sub("", found[1]), found.start())
+        day = _DIGITS.sub("", found[1].translate(_ZERO))
+        yield from _made(found[3], _MONTHS[found[2]], day, found.start())
     for found in _NUMERIC.finditer(folded):
         yield from _made(found[3], found[2], found[1], found.start())
     for found in _ISO.finditer(folded):

@@ -4,7 +4,7 @@ import re
 from datetime import date
 
 from include.documents.model import Media, Page, ParsedDocument
-from include.documents.parsing.acts import act_kind, act_number, act_title
+from include.documents.parsing.acts import act_kind, act_number, act_title, part_title
 from include.documents.parsing.dates import own_date, own_month
 from include.documents.parsing.draft import Draft
 from include.documents.parsing.language import language_of
@@ -29,6 +29,12 @@ _FILE_NAME = re.compile(
     r"\.\w{2,4}$|_|^(?:microsoft|template|sans titre|untitled|document)\b|:\d", re.IGNORECASE
 )
 _MIN_LETTERS = 8
+_OPENS_ANY = re.compile(
+    r"(?:aper[çc]u|introduction|sommaire|r[ée]sum[ée]|contexte|pr[ée]ambule|table des mati[èe]res)$",
+    re.IGNORECASE,
+)
+"""A first section's heading, which says nothing of the document."""
+_FIELD = re.compile(r"\W*[^\W\d][\w' ]{2,30}\s?:\s")
 _READ_CHARACTERS = 30_000
 
 
@@ -63,7 +69,14 @@ def _title(draft: Draft, heading: str | None, body: str, kind: str | None) -> st
     claimed = str(draft.metadata.get("title", ""))
     sound_claim = claimed if " " in claimed and not _FILE_NAME.search(claimed) else None
     own = act_title(body, kind) if kind in _NAMES_ITSELF else None
-    return own or heading or act_title(body, kind) or sound_claim or _first_line(body)
+    return (
+        own
+        or heading
+        or act_title(body, kind)
+        or part_title(body)
+        or sound_claim
+        or _first_line(body, is_scan=bool(draft.pages) and draft.pages[0].method == "ocr")
+    )
 
 
 def _heading(text: str | None) -> str | None:
@@ -71,13 +84,22 @@ def _heading(text: str | None) -> str | None:
     letters = sum(map(str.isalpha, cleaned))
     if letters < 4 or letters < len(cleaned) / 2:  # noqa: PLR2004 - a number or a rule is no title
         return None
+    if _OPENS_ANY.match(cleaned):
+        return None
     return cleaned if len(cleaned) <= MAX_TITLE else cleaned[:MAX_TITLE] + " …"
 
 
-def _first_line(text: str) -> str | None:
-    lines = (re.sub(r"\s+", " ", line).strip(" -–—:;|*_#>[]") for line in text.splitlines()[:40])
-    found = next((line for line in lines if sum(map(str.isalpha, line)) >= _MIN_LETTERS), None)
-    return found[:MAX_TITLE] if found else None
+def _first_line(text: str, *, is_scan: bool) -> str | None:
+    """The first line that says something; of a scan not a single word, which is a logo at best."""
+    cleaned = (re.sub(r"\s+", " ", line).strip(" -–—:;|*_#>[]") for line in text.splitlines()[:40])
+    lines = [line for line in cleaned if sum(map(str.isalpha, line)) >= _MIN_LETTERS]
+    telling = [
+        line for line in lines if not _FIELD.match(line) and not (is_scan and " " not in line)
+    ]
+    found = next(iter(telling or lines), None)
+    if found is None or len(found) <= MAX_TITLE:
+        return found
+    return found[: found.rfind(" ", 0, MAX_TITLE)] + " …"
 
 
 def _ends(text: str) -> str:

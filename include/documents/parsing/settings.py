@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-PARSER_VERSION = "1"
+PARSER_VERSION = "2"
 """Changes when the same bytes would give other pages, titles, dates or languages."""
 
 MEBIBYTE = 1 << 20

@@ -96,6 +96,7 @@ def test_kind_and_number_of_an_act(text, kind, number):
             date(2025, 12, 10),
             id="sitting",
         ),
+        pytest.param("Arrêté du maire du 2 Q DEC, 2023\n", date(2023, 12, 20), id="stamp"),
         pytest.param("Jeudi 1er Octobre 2009 Bulletin", date(2009, 10, 1), id="head"),
         pytest.param("Date et heure: 2026-01-11 17:03", date(2026, 1, 11), id="iso"),
         pytest.param("le 12/03/2025", date(2025, 3, 12), id="numeric"),
@@ -130,6 +131,66 @@ def test_a_title_without_what_ocr_made_of_a_logo():
 
 
 @pytest.mark.parametrize(
+    ("text", "kind", "title"),
+    [
+        pytest.param(
+            "Arrêté du maire n° 12\n\ndier n ce 4 portant règlement du marché\nau vieux port\nLe maire",
+            "arrete",
+            "Arrêté du maire n° 12 portant règlement du marché au vieux port",
+            id="specks_before_the_subject",
+        ),
+        pytest.param(
+            "Arrêté du maire n° 12\nPortant règlement permanent du\ne- marché « bio »\nLe maire",
+            "arrete",
+            "Arrêté du maire n° 12 Portant règlement permanent du marché « bio »",
+            id="speck_before_a_line",
+        ),
+        pytest.param(
+            "Règlement\nde la voirie de Port-Neuf\nwww.port-neuf.example",
+            "reglement",
+            "Règlement de la voirie de Port-Neuf",
+            id="address_below",
+        ),
+        pytest.param(
+            "Jeudi 1* Octobre 2031 Internet : Bulletin N° 18",
+            "bulletin",
+            "Bulletin N° 18",
+            id="day_before_the_number",
+        ),
+        pytest.param(
+            "LE PHARE\nLe magazine de la commune de Port-Neuf\n#16",
+            "bulletin",
+            "LE PHARE Le magazine de la commune de Port-Neuf",
+            id="name_above",
+        ),
+        pytest.param(
+            "Plan de Prévention des Risques fr «\n\nnaturels prévisibles 50 +\n\n3 - Règlement\nmars",
+            "reglement",
+            "Plan de Prévention des Risques naturels prévisibles 3 - Règlement",
+            id="part_of_a_plan",
+        ),
+    ],
+)
+def test_the_title_an_act_gives_itself(text, kind, title):
+    """What it is, of what it is part, and nothing of what stands beside it."""
+    assert act_title(text, kind) == title
+
+
+def test_a_plan_of_zones_is_no_regulation():
+    """A map that names the regulation it belongs to is titled as its part."""
+    text = (
+        "Plan de prévention\ndes risques\n\n2 - Cartographie des zones du règlement\n\nZone rouge"
+    )
+
+    document = described(Draft([Page(1, text, "ocr", 0.7)]), Media.PDF, TODAY)
+
+    assert document.act_kind is None
+    assert document.title == (
+        "Plan de prévention des risques 2 - Cartographie des zones du règlement"
+    )
+
+
+@pytest.mark.parametrize(
     ("draft", "title"),
     [
         pytest.param(
@@ -148,6 +209,19 @@ def test_a_title_without_what_ocr_made_of_a_logo():
             id="file_name",
         ),
         pytest.param(Draft([Page(1, "", "set_aside", reason="needs_ocr")]), None, id="unread"),
+        pytest.param(
+            Draft([Page(1, "> Lieu et heure: la salle\nOn a parlé du port", "text")], "Aperçu"),
+            "On a parlé du port",
+            id="heading_of_any_paper",
+        ),
+        pytest.param(
+            Draft([Page(1, "SOLIPAIRE\nMettons les pieds", "ocr", 0.8)]),
+            "Mettons les pieds",
+            id="logo",
+        ),
+        pytest.param(
+            Draft([Page(1, "mot " * 60, "text")]), "mot " * 49 + "mot …", id="long_first_line"
+        ),
     ],
 )
 def test_title(draft, title):

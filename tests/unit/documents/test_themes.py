@@ -100,6 +100,26 @@ def test_addresses_are_no_theme(extractor):
     assert found.isdisjoint({"aziliz", "kermorvic", "nautisme", "orange", "www"})
 
 
+def test_formulas_of_letters_are_no_theme(extractor):
+    """What ends every letter, and the small words of a page in English, tell nothing."""
+    text = (
+        "La cantine ouvre lundi.\n\nJe vous prie d'agréer mes meilleures salutations. "
+        "N'hésitez pas à nous contacter.\n\nThe harbour and the lighthouse of the town. "
+    ) * 3
+
+    found = _all_words(extractor.of_document(text, count=40))
+
+    assert "cantine" in found
+    assert found.isdisjoint({"prie", "agreer", "salutations", "hesitez", "contacter", "the", "and"})
+
+
+def test_a_word_in_capitals_is_written_small(extractor):
+    """A form prints its words in capitals; only an acronym keeps them."""
+    found = _labels(extractor.of_document("LOGEMENT à louer. LE LOGEMENT. EHPAD. L'EHPAD."))
+
+    assert {"logement", "EHPAD"} <= set(found)
+
+
 def test_plural_and_singular_are_one_theme(extractor):
     """One subject is named once, in the form that is written most."""
     text = "Les trottoirs sont étroits. Ce trottoir penche. Des trottoirs neufs viendront."
