@@ -31,7 +31,7 @@ from participation.steps import Visit, step_task
     deadline=late_after(60),
     doc_md=__doc__,
     tags=["participation", "documents"],
-    dag_display_name="Dataset creation",
+    dag_display_name="Documents 5: dataset",
 )
 def dataset_creation() -> None:
     @step_task(inlets=[INDEX])

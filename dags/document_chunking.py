@@ -31,7 +31,7 @@ from participation.steps import Visit, step_task
     deadline=late_after(60),
     doc_md=__doc__,
     tags=["participation", "documents"],
-    dag_display_name="Document chunking",
+    dag_display_name="Documents 2: chunking",
 )
 def document_chunking() -> None:
     @step_task(inlets=[DOCUMENTS])

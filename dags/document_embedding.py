@@ -30,7 +30,7 @@ from participation.steps import Visit, step_task
     deadline=late_after(60),
     doc_md=__doc__,
     tags=["participation", "documents"],
-    dag_display_name="Document embedding",
+    dag_display_name="Documents 3: embedding",
 )
 def document_embedding() -> None:
     @step_task(inlets=[CHUNKS])

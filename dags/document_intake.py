@@ -42,7 +42,6 @@ from participation.steps import Visit, step_task
             title="Folder",
             description="A folder or file of the inbox, e.g. `2026-01`, or the address of an object "
             "store, e.g. `s3://bucket/acts`. Empty: the whole inbox, unless addresses are given.",
-            section="Where",
         ),
         "urls": Param(
             None,
@@ -52,14 +51,12 @@ from participation.steps import Visit, step_task
             title="Addresses",
             description="Public http(s) addresses to fetch, at most 200; one that has not changed "
             "costs one request.",
-            section="Where",
         ),
         "ocr": Param(
             default=True,
             type="boolean",
             title="OCR",
             description="Read scanned pages with Tesseract. Without it they wait for a later run.",
-            section="How",
         ),
         "on_error": Param(
             "continue",
@@ -68,7 +65,6 @@ from participation.steps import Visit, step_task
             title="On error",
             description="What a document that fails does to the others: nothing, another try of "
             "the task after them, or the end.",
-            section="How",
         ),
         "chunk_size": Param(
             None,
@@ -76,9 +72,9 @@ from participation.steps import Visit, step_task
             minimum=2000,
             maximum=15_000,
             title="Chunk size",
-            description="Longest chunk for readers and models, in characters, from now on and for "
-            "every document. Empty: as it is.",
-            section="Chunks",
+            description="Longest chunk for readers and models, 2,000 to 15,000 characters, from now "
+            "on and for every document. Empty: as it is.",
+            section="Chunk sizes",
         ),
         "chunk_overlap": Param(
             None,
@@ -86,16 +82,16 @@ from participation.steps import Visit, step_task
             minimum=0,
             maximum=1000,
             title="Chunk overlap",
-            description="How far a chunk reaches back into the one before it, in characters. "
+            description="How far a chunk reaches back into the one before it, 0 to 1,000 characters. "
             "Empty: as it is.",
-            section="Chunks",
+            section="Chunk sizes",
         ),
     },
     default_args=DAG_DEFAULTS,
     deadline=late_after(120),
     doc_md=__doc__,
     tags=["participation", "documents"],
-    dag_display_name="Document intake",
+    dag_display_name="Documents 1: intake",
 )
 def document_intake() -> None:
     @step_task

@@ -57,18 +57,33 @@ DAILY_DEFAULTS: dict[str, Any] = {
 }
 """Inside the daily chain's 600 s there is room for two short waits, not for eleven minutes."""
 
-CONTRIBUTIONS = Asset(
-    name="contributions", uri="participation://ledger/contributions", group="participation"
+
+def _asset(name: str, group: str, says: str, uri: str = "", **watched: Any) -> Asset:
+    """Make an asset that the list of assets explains: its group, and a sentence in its extra."""
+    return Asset(
+        name=name,
+        uri=uri or f"participation://ledger/{name}",
+        group=group,
+        extra={"description": says},
+        **watched,
+    )
+
+
+CONTRIBUTIONS = _asset(
+    "contributions", "contributions", "New texts of a day. From load_contributions; wakes analysis."
 )
 """Keyed by day (``YYYY-MM-DD``); one event per day that has new contributions."""
 
-ANALYSED = Asset(name="analysed", uri="participation://ledger/analysed", group="participation")
+ANALYSED = _asset(
+    "analysed", "contributions", "Texts of a day have their states. From contribution_analysis."
+)
 """Keyed by day; one event when a run gave contributions of the day their states."""
 
-CONTRIBUTIONS_OUTBOX = Asset(
-    name="contributions_outbox",
-    uri="participation://ledger/outbox/contributions",
-    group="participation",
+CONTRIBUTIONS_OUTBOX = _asset(
+    "contributions_outbox",
+    "contributions",
+    "Texts that another service inserted. Wakes contribution_router.",
+    "participation://ledger/outbox/contributions",
     watchers=[
         AssetWatcher(
             name="contributions_outbox_watcher",
@@ -83,12 +98,12 @@ GATHER_S = 3.0
 """A folder is read document by document: a run takes what came meanwhile instead of one each."""
 
 
-def _fed_by(name: str, topic: str) -> Asset:
+def _fed_by(name: str, topic: str, says: str) -> Asset:
     """Make an asset whose events are the outbox rows of a topic; no task has it as outlet."""
-    return Asset(
-        name=name,
-        uri=f"participation://ledger/{name}",
-        group="participation",
+    return _asset(
+        name,
+        "documents",
+        says,
         watchers=[
             AssetWatcher(
                 name=f"{name}_watcher",
@@ -98,14 +113,34 @@ def _fed_by(name: str, topic: str) -> Asset:
     )
 
 
-DOCUMENTS = _fed_by("documents", "document_parsed")
-CHUNKS = _fed_by("chunks", "document_chunked")
-EMBEDDINGS = _fed_by("embeddings", "chunks_embedded")
-INDEX = _fed_by("index", "index_live")
+DOCUMENTS = _fed_by(
+    "documents",
+    "document_parsed",
+    "1 of 5. Papers were read. From document_intake; wakes chunking.",
+)
+CHUNKS = _fed_by(
+    "chunks",
+    "document_chunked",
+    "2 of 5. Papers were cut. From document_chunking; wakes embedding.",
+)
+EMBEDDINGS = _fed_by(
+    "embeddings",
+    "chunks_embedded",
+    "3 of 5. Chunks have vectors. From document_embedding; wakes indexing.",
+)
+INDEX = _fed_by(
+    "index",
+    "index_live",
+    "4 of 5. A new index answers. From document_indexing; wakes dataset_creation.",
+)
 """The document workflow, step by step. An event carries ids and counts and only wakes the next step:
 what there is to do is asked from the ledger."""
 
-DATASET = Asset(name="dataset", uri="participation://ledger/dataset", group="participation")
+DATASET = _asset(
+    "dataset",
+    "documents",
+    "5 of 5. A new dataset version. From dataset_creation; wakes nothing here.",
+)
 """One event per new dataset version."""
 
 

@@ -214,7 +214,8 @@ def test_a_watched_asset_has_no_other_emitter(asset):
     (dag_id,) = [dag_id for dag_id, name in STEPS.items() if name == asset]
     watched = woken_by(dag_id)[asset]
 
-    assert watched.group == "participation"
+    assert watched.group == "documents"
+    assert watched.extra["description"]
     assert [watcher.name for watcher in watched.watchers] == [f"{asset}_watcher"]
     assert emitters(asset) == set()
 
