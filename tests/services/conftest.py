@@ -37,6 +37,8 @@ CONTAINER_PATHS: dict[str, Path | str] = {
     "/var/log/airflow": "log",
     "/data/inbox": "inbox",
     "/data/reports": "reports",
+    "/data/documents": "documents",
+    "/data/datasets": "datasets",
     "/data": "redis",
 }
 """Path of the image to the checkout, or to a folder below the stack's own; longest first."""

@@ -6,6 +6,7 @@ The later tests use one stack and build on each other: the services of the file 
 
 import importlib.util
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -40,6 +41,7 @@ MAX_AGE_S = 20
 SLOW_S = 120
 """The first calls load much of Airflow; on a busy machine that takes its time."""
 
+PAPERS = ROOT / "include" / "samples" / "documents"
 TEXT = "Le banc du port de plaisance est cassé, je propose de le réparer avant l'été."
 PROBE = '''
 """Each mapped task says where it ran."""
@@ -205,12 +207,38 @@ def test_no_service_runs_as_root(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(AIRFLOW))
 def test_airflow_containers_cannot_change_themselves(name: str) -> None:
-    """Code and inbox are read-only; only logs, reports and temporary folders can be written."""
+    """Code and inbox are read-only; only what the service makes has volumes that can be written."""
     service = AIRFLOW[name]
 
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["volumes"][0].endswith(":/data/inbox:ro")
+    assert {volume.split(":")[-1] for volume in service["volumes"][1:]} == {
+        "/data/reports",
+        "/data/documents",
+        "/data/datasets",
+        "/var/log/airflow",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(AIRFLOW))
+def test_what_is_written_outlives_its_container(name: str) -> None:
+    """Each folder that a setting names is a volume, the same one for every component."""
+    service = AIRFLOW[name]
+    volumes = {volume.split(":")[-1] for volume in service["volumes"][1:]}
+    folders = {"PARTICIPATION_REPORTS", "PARTICIPATION_DOCUMENTS", "PARTICIPATION_DATASETS"}
+
+    assert {service["environment"][folder] for folder in folders} < volumes
+
+
+def test_the_image_reads_scans_and_owns_its_folders() -> None:
+    """Tesseract with French, without threads of its own; new volumes take the folders' owner."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+
+    assert re.search(r"tesseract-ocr tesseract-ocr-fra\b", dockerfile)
+    assert "OMP_THREAD_LIMIT=1" in dockerfile
+    for folder in ("inbox", "reports", "documents", "datasets"):
+        assert f" /data/{folder}" in dockerfile
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -238,6 +266,19 @@ def test_a_contribution_sent_by_rest_is_judged(local_stack: Any) -> None:
 
     result = api.returned("contribution_analysis", run_id, "reconcile")["result"]
     assert result["validate"]["decision"] in {"accept", "review"}
+
+
+def test_a_paper_of_the_inbox_is_kept_and_read(local_stack: Any) -> None:
+    """Its bytes stand in the volume of documents, its pages in the ledger."""
+    paper = min(PAPERS.glob("*.txt"))
+    shutil.copy(paper, local_stack.path("inbox"))
+
+    run_id = Api(local_stack).run_dag("document_intake", {"folder": paper.name}, timeout_s=300)
+
+    docket = Api(local_stack).returned("document_intake", run_id, "reconcile")
+    assert (docket["documents"], docket["pages_in"]) == (1, docket["pages_read"])
+    kept = [path for path in local_stack.path("documents").rglob("*") if path.is_file()]
+    assert [path.read_bytes() for path in kept] == [paper.read_bytes()]
 
 
 def test_a_wrong_password_gives_no_token(local_stack: Any) -> None:
