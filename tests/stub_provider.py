@@ -87,5 +87,3 @@ def status(code, body=b"{}", **headers):
 def data(change):
     """Answer with sound entries after a change."""
     return lambda handler, texts: send(handler, {"data": change(entries(texts))})
-
-
