@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, AssetWatcher, RetryDecision, RetryPolicy
+from airflow.sdk import (
+    Asset,
+    AssetOrTimeSchedule,
+    AssetWatcher,
+    CronTriggerTimetable,
+    RetryDecision,
+    RetryPolicy,
+)
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert
 
@@ -107,6 +114,21 @@ what there is to do is asked from the ledger."""
 
 DATASET = Asset(name="dataset", uri="participation://ledger/dataset", group="participation")
 """One event per new dataset version."""
+
+
+def woken_by(asset: Asset, *, net: str) -> AssetOrTimeSchedule:
+    """Wake a step by an asset's events, and once a night whether there were any or not.
+
+    At night it takes up what no event tells of: another version of the code, a provider that was
+    down, an event that was lost. Without work it costs two short tasks, the first one skipped.
+
+    Args:
+        asset: Of the step before.
+        net: When, as a cron expression in Europe/Paris.
+    """
+    return AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable(net, timezone="Europe/Paris"), assets=[asset]
+    )
 
 
 def late_after(minutes: int) -> DeadlineAlert:
