@@ -2,7 +2,7 @@
 # PYTHON names the interpreter to start from; 3.11 to 3.13 is found by itself where it exists.
 
 PYTHON ?= python3
-export DATA ONESHOT STATE IN OUT ARGS Q K JSON
+export DATA ONESHOT STATE IN OUT ARGS Q K JSON KIND SINCE UNTIL SOURCE
 
 TARGETS = help run judge search test lint docs bench chaos test-services clean
 

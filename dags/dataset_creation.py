@@ -10,8 +10,8 @@ immutable dataset version of chunks and themes with their provenance, split by d
   on record is written over by the same bytes. Documents that repeat each other stay in one split.
 * **Never a person's name** as a theme.
 
-Woken by the asset `index`. **When it is red**: `reconcile` names what failed or does not add up; clear
-it, no version is made twice.
+Woken by the asset `index`, and at 3:30 for what no event tells of. **When it is red**: `reconcile` names
+what failed or does not add up; clear it, no version is made twice.
 """
 
 from typing import Any
@@ -19,12 +19,12 @@ from typing import Any
 from airflow.sdk import TriggerRule, dag
 
 from participation import index_tasks
-from participation.defaults import DAG_DEFAULTS, DATASET, INDEX, late_after
+from participation.defaults import DAG_DEFAULTS, DATASET, INDEX, late_after, woken_by
 from participation.steps import Visit, step_task
 
 
 @dag(
-    schedule=[INDEX],
+    schedule=woken_by(INDEX, net="30 3 * * *"),
     catchup=False,
     max_active_runs=1,
     default_args=DAG_DEFAULTS,

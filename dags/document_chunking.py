@@ -10,7 +10,8 @@ Cuts every document that was read into *parents*, which readers and models are g
 * **Safe to run again**, late, twice or out of order: an event only wakes it, the ledger says which
   texts are not cut so; a text is cut whole or not at all.
 
-Woken by the asset `documents`. **When it is red**: `reconcile` names what failed; clear it.
+Woken by the asset `documents`, and at 3:00 for what no event tells of. **When it is red**: `reconcile`
+names what failed; clear it.
 """
 
 import os
@@ -19,12 +20,12 @@ from typing import Any
 from airflow.sdk import TriggerRule, dag
 
 from participation import index_tasks
-from participation.defaults import DAG_DEFAULTS, DOCUMENTS, late_after
+from participation.defaults import DAG_DEFAULTS, DOCUMENTS, late_after, woken_by
 from participation.steps import Visit, step_task
 
 
 @dag(
-    schedule=[DOCUMENTS],
+    schedule=woken_by(DOCUMENTS, net="0 3 * * *"),
     catchup=False,
     max_active_runs=1,
     default_args=DAG_DEFAULTS,

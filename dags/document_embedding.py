@@ -8,8 +8,8 @@ connection `participation_embeddings` names an endpoint. The same words are neve
 * **Safe to run again**, late, twice or out of order: an event only wakes it, the ledger says which
   texts lack a vector; what was stored before a death is not computed again.
 
-Woken by the asset `chunks`. **When it is red**: `reconcile` names what failed; a provider that refuses
-says why, and the embedded engine's vectors are stored all the same.
+Woken by the asset `chunks`, and at 3:10 for what no event tells of. **When it is red**: `reconcile` names
+what failed; a provider that refuses says why, and the embedded engine's vectors are stored all the same.
 """
 
 import os
@@ -18,12 +18,12 @@ from typing import Any
 from airflow.sdk import TriggerRule, dag
 
 from participation import index_tasks
-from participation.defaults import CHUNKS, DAG_DEFAULTS, late_after
+from participation.defaults import CHUNKS, DAG_DEFAULTS, late_after, woken_by
 from participation.steps import Visit, step_task
 
 
 @dag(
-    schedule=[CHUNKS],
+    schedule=woken_by(CHUNKS, net="10 3 * * *"),
     catchup=False,
     max_active_runs=1,
     default_args=DAG_DEFAULTS,

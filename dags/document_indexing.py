@@ -9,8 +9,9 @@ in one transaction: a question never sees half an index.
   live version differs from what it should hold; a build that died is gone on with or replaced.
 * **One worker per engine**: a version is built under one lock, so more would wait for each other.
 
-Woken by the asset `embeddings`. **When it is red**: the old version goes on answering; `reconcile`
-names what failed, and the error of `work` says which counts differ.
+Woken by the asset `embeddings`, and at 3:20 for what no event tells of. **When it is red**: the old
+version goes on answering; `reconcile` names what failed, and the error of `work` says which counts
+differ.
 """
 
 from typing import Any
@@ -18,12 +19,12 @@ from typing import Any
 from airflow.sdk import TriggerRule, dag
 
 from participation import index_tasks
-from participation.defaults import DAG_DEFAULTS, EMBEDDINGS, late_after
+from participation.defaults import DAG_DEFAULTS, EMBEDDINGS, late_after, woken_by
 from participation.steps import Visit, step_task
 
 
 @dag(
-    schedule=[EMBEDDINGS],
+    schedule=woken_by(EMBEDDINGS, net="20 3 * * *"),
     catchup=False,
     max_active_runs=1,
     default_args=DAG_DEFAULTS,

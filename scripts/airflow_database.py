@@ -1,6 +1,11 @@
 """The little that the supervisor reads and writes in Airflow's own database."""
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 import psycopg
+from cryptography.fernet import Fernet
 from psycopg import sql
 
 
@@ -32,6 +37,36 @@ def close_jobs(dsn: str, job_type: str) -> None:
             " WHERE job_type = %s AND state = 'running'",
             [job_type],
         )
+
+
+def stored_connection(dsn: str, conn_id: str, fernet_key: str) -> Mapping[str, Any] | None:
+    """Read host, password and extra of a connection that an operator made in the UI; None without.
+
+    Raises:
+        psycopg.Error: The database did not answer.
+    """
+    with psycopg.connect(dsn, connect_timeout=3) as connection:
+        row = connection.execute("SELECT to_regclass('connection')").fetchone()
+        if not row or row[0] is None:
+            return None
+        found = connection.execute(
+            "SELECT host, password, is_encrypted, extra, is_extra_encrypted FROM connection"
+            " WHERE conn_id = %s",
+            [conn_id],
+        ).fetchone()
+    if not found:
+        return None
+    host, password, is_encrypted, extra, is_extra_encrypted = found
+    key = Fernet(fernet_key.encode())
+
+    def clear(text: str | None, *, is_locked: bool) -> str:
+        return key.decrypt(text.encode()).decode() if text and is_locked else text or ""
+
+    return {
+        "host": host or "",
+        "password": clear(password, is_locked=is_encrypted),
+        "extra": json.loads(clear(extra, is_locked=is_extra_encrypted) or "{}"),
+    }
 
 
 def migrated_to(dsn: str) -> str | None:

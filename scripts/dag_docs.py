@@ -53,7 +53,10 @@ def _schedule(dag: Any) -> str:
         return "by hand"
     keyed = "one run per key of" if "Partition" in type(timetable).__name__ else "events of"
     assets = getattr(condition, "objects", [condition])
-    return f"{keyed} {', '.join(f'`{asset.name}`' for asset in assets)}"
+    named = ", ".join(f"`{asset.name}`" for asset in assets)
+    net = getattr(timetable, "timetable", None)
+    also = f", and `{net.expression}` ({net.timezone})" if net else ""
+    return f"{keyed} {named}{also}"
 
 
 def _param(param: Any) -> str:

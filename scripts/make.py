@@ -36,6 +36,7 @@ HELP = """\
 make run [DATA=folder] [ONESHOT=1]   load, judge and report contributions, in Airflow's UI
 make judge IN=texts.jsonl OUT=results.jsonl   the same judgement, without Airflow or a database
 make search Q="question" [K=5] [JSON=1]   answers of the town's papers, with page and quote
+            [KIND=arrêté] [SINCE=2024-01-31] [UNTIL=2025-12-31] [SOURCE=folder]   only of such papers
 make test            unit, DAG, integration and end-to-end tests
 make test-services   tests that need server PostgreSQL, Redis, Chromium, Tesseract
 make lint            ruff, mypy, import-linter
@@ -107,6 +108,9 @@ def search() -> int:
     if not question:
         return complain('say what to ask: make search Q="Quand a lieu le marché ?"')
     arguments = ["--top-k", os.environ.get("K") or "5"]
+    for option in ("kind", "since", "until", "source"):
+        if given := os.environ.get(option.upper()):
+            arguments += [f"--{option}={given}"]
     if os.environ.get("JSON"):
         arguments.append("--json")
     return in_environment("scripts/search.py", *arguments, "--", question)

@@ -10,27 +10,50 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import date
 
 import psycopg
+from cryptography.fernet import InvalidToken
 from rich.console import Console
 from rich.markup import escape
 
-from include.documents.model import Hit
+from airflow_database import stored_connection
+from include.documents.embedding.openai_compatible import OpenAICompatibleEngine, connected_engine
+from include.documents.model import Hit, Kind
+from include.documents.parsing.acts import KINDS
+from include.documents.words import fold
+from include.errors import ConfigurationError
 from include.municipality import DEFAULT_MUNICIPALITY
 from participation.ledger import connect
+from participation.ledger.search import Filters
 from participation.search import ask
 from postgres import EmbeddedPostgres, running
 from state_folder import AlreadyRunningError, StateFolder
 
 MAX_ANSWERS = 100
 
+EMBEDDINGS_CONN_ID = "participation_embeddings"
+"""As in ``participation.hooks.embeddings``, which loads Airflow."""
+
+SOURCES = ("folder", "crawl", "url")
+
 
 def main(arguments: Sequence[str]) -> int:
     """Print the answers; 0, or 2 with the reason when nothing could be asked."""
     asked = _parser().parse_args(arguments)
     try:
-        with _ledger_dsn() as dsn, connect(dsn) as connection:
-            hits = ask(connection, asked.municipality, asked.question, asked.top_k)
+        with _server() as server, connect(server.ledger_dsn) as connection:
+            hits = ask(
+                connection,
+                asked.municipality,
+                asked.question,
+                asked.top_k,
+                Filters(
+                    **asked.kind, dated_from=asked.since, dated_to=asked.until, source=asked.source
+                ),
+                connected=_connected(server),
+                warn=_warn,
+            )
     except (OSError, psycopg.Error) as error:
         reason = str(error).strip().splitlines()[0]
         sys.stderr.write(f"the ledger does not answer: start `make run` first ({reason})\n")
@@ -50,7 +73,8 @@ def show(hits: Sequence[Hit], console: Console) -> None:
         pages = f"p. {hit.first_page}"
         if hit.last_page != hit.first_page:
             pages += f"-{hit.last_page}"
-        console.print(f"[bold]{place}. {escape(hit.title)}[/bold], {pages}  ({hit.score:.2f})")
+        title = escape(" ".join(hit.title.split()))
+        console.print(f"[bold]{place}. {title}[/bold], {pages}  ({hit.score:.2f})", soft_wrap=True)
         console.print(escape(f"   « {hit.quote} »"), soft_wrap=True)
         console.print(escape(f"   {hit.uri}"), soft_wrap=True)
 
@@ -60,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("question")
     parser.add_argument("--top-k", type=_count, default=5)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--kind", type=_kind, default={})
+    parser.add_argument("--since", type=_day)
+    parser.add_argument("--until", type=_day)
+    parser.add_argument("--source", choices=SOURCES)
     parser.add_argument("--municipality", default=DEFAULT_MUNICIPALITY)
     return parser
 
@@ -75,8 +103,52 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _kind(text: str) -> dict[str, str]:
+    """Read a kind of file or of act, as anybody writes it.
+
+    >>> _kind("Arrêté"), _kind("procès-verbal"), _kind("image")
+    ({'act_kind': 'arrete'}, {'act_kind': 'proces_verbal'}, {'kind': 'image'})
+    """
+    name = fold(text).strip().replace("-", "_").replace(" ", "_")
+    if name in set(Kind):
+        return {"kind": name}
+    if name in KINDS:
+        return {"act_kind": name}
+    raise argparse.ArgumentTypeError(f"{text!r}: give one of {', '.join([*Kind, *KINDS])}")
+
+
+def _day(text: str) -> date:
+    """Read a day, and nothing that only looks like one.
+
+    >>> _day("2025-03-01")
+    datetime.date(2025, 3, 1)
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a day such as 2025-03-01") from None
+
+
+def _connected(server: EmbeddedPostgres) -> OpenAICompatibleEngine | None:
+    """Make the engine of the connection that an operator stored in Airflow, if there is one."""
+    secrets = StateFolder.from_environment().secrets
+    try:
+        stored = stored_connection(server.airflow_dsn, EMBEDDINGS_CONN_ID, secrets["fernet_key"])
+        if stored is None:
+            return None
+        given = {"base_url": stored["host"], "api_key": stored["password"], **stored["extra"]}
+        return connected_engine(given)
+    except (psycopg.Error, InvalidToken, ValueError, TypeError, ConfigurationError) as error:
+        _warn(f"the connection {EMBEDDINGS_CONN_ID} cannot be used: {error!r}")
+        return None
+
+
+def _warn(sentence: str) -> None:
+    sys.stderr.write(f"warning: {' '.join(sentence.split())}\n")
+
+
 @contextmanager
-def _ledger_dsn() -> Iterator[str]:
+def _server() -> Iterator[EmbeddedPostgres]:
     """Find the database of the state folder, and run it for the block where nobody else does.
 
     Raises:
@@ -90,7 +162,7 @@ def _ledger_dsn() -> Iterator[str]:
         lock = state.lock()
     except AlreadyRunningError:
         server.port = _noted_port(server)
-        yield server.ledger_dsn
+        yield server
         return
     with lock:
         try:
@@ -98,9 +170,9 @@ def _ledger_dsn() -> Iterator[str]:
             connect(server.ledger_dsn).close()
         except (OSError, psycopg.OperationalError):
             with running(state.postgres) as woken:
-                yield woken.ledger_dsn
+                yield woken
             return
-        yield server.ledger_dsn
+        yield server
 
 
 def _noted_port(server: EmbeddedPostgres) -> int:

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, AssetWatcher, RetryDecision, RetryPolicy
+from airflow.sdk import (
+    Asset,
+    AssetOrTimeSchedule,
+    AssetWatcher,
+    CronTriggerTimetable,
+    RetryDecision,
+    RetryPolicy,
+)
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert
 
@@ -142,6 +149,21 @@ DATASET = _asset(
     "5 of 5. A new dataset version. From dataset_creation; wakes nothing here.",
 )
 """One event per new dataset version."""
+
+
+def woken_by(asset: Asset, *, net: str) -> AssetOrTimeSchedule:
+    """Wake a step by an asset's events, and once a night whether there were any or not.
+
+    At night it takes up what no event tells of: another version of the code, a provider that was
+    down, an event that was lost. Without work it costs two short tasks, the first one skipped.
+
+    Args:
+        asset: Of the step before.
+        net: When, as a cron expression in Europe/Paris.
+    """
+    return AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable(net, timezone="Europe/Paris"), assets=[asset]
+    )
 
 
 def late_after(minutes: int) -> DeadlineAlert:

@@ -23,7 +23,14 @@ from include.documents.parsing import PARSER_VERSION, OcrSettings, parse_file
 from include.documents.parsing.ocr import obstacle
 from include.documents.sniffing import sniff
 from include.documents.sources.inspection import Location
-from include.errors import ConfigurationError, PermanentError, TransientError, cause_chain
+from include.errors import (
+    ConfigurationError,
+    PermanentError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+    TransientError,
+    cause_chain,
+)
 from participation.ledger import document_books, metrics
 from participation.ledger.chunks import LedgerChunks
 from participation.ledger.documents import LedgerDocuments, ToParse
@@ -84,6 +91,8 @@ def take_turns(
     tried again; ``stop`` ends at the first one.
 
     Raises:
+        ProviderUnavailableError, ProviderRefusedError, ConfigurationError: At once: they are about
+            no single document.
         TransientError: Documents failed; what was done stays done.
         PermanentError: As asked, the first trouble ended the work.
         AirflowSkipException: The other workers left nothing to do.
@@ -115,7 +124,8 @@ def _attempted(
     visit.item = f"document {document_id}"
     try:
         return work(document_id)
-    except psycopg.Error:
+    except (psycopg.Error, ProviderUnavailableError, ProviderRefusedError, ConfigurationError):
+        # The next document would meet the same, and cost as much time or money.
         raise
     except Exception as error:
         log.warning("document %s failed", document_id, exc_info=True)

@@ -16,12 +16,18 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.documents import dataset, near_duplicates, themes
 from include.documents.chunking import SPLITTER_VERSION, chunk
 from include.documents.embedding.engine import EmbeddingEngine
+from include.documents.embedding.openai_compatible import OpenAICompatibleEngine
 from include.documents.model import PAGE_BREAK
 from include.documents.parsing import PARSER_VERSION
-from include.errors import ReconciliationError
+from include.errors import (
+    ConfigurationError,
+    PermanentError,
+    ProviderUnavailableError,
+    ReconciliationError,
+)
 from include.files import replacing
 from participation.document_tasks import Outcome, check_run, take_turns, workers
-from participation.hooks.embeddings import engines, known_as
+from participation.hooks.embeddings import connected, embedded, known_as
 from participation.ledger import document_books
 from participation.ledger.chunks import LedgerChunks
 from participation.ledger.datasets import Dataset, Example, LedgerDatasets
@@ -33,6 +39,9 @@ from participation.steps import Visit
 
 EMBED_TEXTS = 256
 """Vectors committed at a time; less than a second of work for the embedded engine."""
+
+LONGEST_WAIT_S = 600.0
+"""A provider that wants to rest longer ends the run: a waiting task would hold up every new paper."""
 
 DATASET = "documents"
 """Name of the dataset that is made of all documents."""
@@ -89,7 +98,14 @@ def plan_embedding(visit: Visit, cores: int) -> list[int]:
 
 
 def embed(visit: Visit) -> dict[str, Any]:
-    """Give the chunks of each document their vectors, a batch at a time."""
+    """Give the chunks of each document their vectors, a batch at a time.
+
+    The embedded engine comes first and is finished whatever the connected one says.
+
+    Raises:
+        PermanentError: The provider refuses, or wants to rest for long; the next run asks it again.
+        TransientError: It does not answer, or not as it should; what it gave is stored.
+    """
     stored = 0
     done: dict[str, int] = {}
     for engine, embeddings in _embeddings(visit):
@@ -102,11 +118,12 @@ def embed(visit: Visit) -> dict[str, Any]:
             nonlocal stored
             if document_id not in embeddings.unfinished():
                 return "elsewhere"
-            for batch in embeddings.to_embed(EMBED_TEXTS, document_id):
-                vectors = engine.embed_documents([text.content for text in batch])
+            for batch in embeddings.to_embed(_texts_at_once(engine), document_id):
+                contents = {text.content_hash: text.content for text in batch}
+                vectors = engine.embed_documents(list(contents.values()))
                 stored += embeddings.save(
-                    Embedding(text.content_hash, vector)
-                    for text, vector in zip(batch, vectors, strict=True)
+                    Embedding(content_hash, vector)
+                    for content_hash, vector in zip(contents, vectors, strict=True)
                 )
             return "done"
 
@@ -116,6 +133,10 @@ def embed(visit: Visit) -> dict[str, Any]:
             done[engine.name] = turns.done
         except AirflowSkipException:
             log.info("%s: nothing left for this worker", engine.name)
+        except ProviderUnavailableError as error:
+            if (error.retry_after_s or 0.0) > LONGEST_WAIT_S:
+                raise PermanentError(f"{engine.name} rests for long, a later run asks") from error
+            raise
         finally:
             embeddings.finish()
     if not done:
@@ -127,11 +148,19 @@ def reconcile_embedding(visit: Visit) -> dict[str, Any]:
     """Say what has its vectors and what waits; red when a worker failed.
 
     Raises:
+        ConfigurationError: The connection of the connected engine makes none.
         PermanentError: Tasks of this run failed.
         ReconciliationError: A document or a page is nowhere.
     """
     left = {engine.name: len(each.unfinished()) for engine, each in _embeddings(visit)}
-    return _balanced(visit, left=left)
+    told = _balanced(visit, left=left)
+    connected()  # a wrong connection stops nothing before, and must not go unseen
+    return told
+
+
+def _texts_at_once(engine: EmbeddingEngine) -> int:
+    # One request is stored before the next is paid for.
+    return engine.batch_size if isinstance(engine, OpenAICompatibleEngine) else EMBED_TEXTS
 
 
 # Index
@@ -355,13 +384,23 @@ def _chunks(visit: Visit) -> tuple[LedgerChunks, int]:
 def _embeddings(visit: Visit) -> list[tuple[EmbeddingEngine, LedgerEmbeddings]]:
     _, chunking_id = _chunks(visit)
     found = []
-    for engine in engines():
+    for engine in _engines():
         embeddings = LedgerEmbeddings(
             visit.connection, visit.settings.municipality, known_as(engine), chunking_id
         )
         embeddings.register()
         found.append((engine, embeddings))
     return found
+
+
+def _engines() -> list[EmbeddingEngine]:
+    """List those that can be used, the embedded one first: search works as soon as it is done."""
+    try:
+        other = connected()
+    except ConfigurationError as error:
+        log.warning("without the connected engine: %s", error)
+        other = None
+    return [embedded(), *([other] if other else [])]
 
 
 def _indexes(visit: Visit) -> list[LedgerIndexing]:

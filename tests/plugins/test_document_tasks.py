@@ -13,7 +13,6 @@ pytest.importorskip("airflow", reason="needs Airflow")
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.documents.chunking import ChunkSizes
-from include.documents.embedding.engine import Bm25Engine, CollectionCounts
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
 from participation import document_tasks, index_tasks
 from participation.ledger import connect, document_books
@@ -49,8 +48,7 @@ def inbox(tmp_path):
 @pytest.fixture
 def visit(ledger, inbox, tmp_path, monkeypatch):
     """Be a task attempt whose ledger, inbox and stores are the test's own."""
-    embedded = Bm25Engine(lambda _terms: CollectionCounts(0, {}))
-    monkeypatch.setattr(index_tasks, "engines", lambda: [embedded])
+    monkeypatch.setattr(index_tasks, "connected", lambda: None)
     # Files of this moment would be watched for some seconds to see whether they grow.
     monkeypatch.setattr(document_tasks, "take_files", _without_waiting(document_tasks.take_files))
     settings = Settings(

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -65,6 +65,8 @@ class OpenAICompatibleEngine:
         asks_dimensions: Send ``dimensions`` along, for models that can shorten their vectors.
         batch_size: Texts in one request.
         deadline_s: For one batch, everything included.
+        is_fused: In a search its ranking is joined with the embedded engine's instead of standing
+            alone. Off: with every dense engine that was tried, joining found less (docs/search.md).
     """
 
     base_url: str
@@ -75,6 +77,7 @@ class OpenAICompatibleEngine:
     asks_dimensions: bool = False
     batch_size: int = 64
     deadline_s: float = DEADLINE_S
+    is_fused: bool = False
     kind: Literal["sparse", "dense"] = "dense"
 
     def __post_init__(self) -> None:
@@ -91,7 +94,24 @@ class OpenAICompatibleEngine:
     @property
     def name(self) -> str:
         """Provider, model and dimensions."""
-        return f"{self.provider or urlsplit(self.base_url).hostname}/{self.model}/{self.dimensions}"
+        return f"{self._provider}/{self.model}/{self.dimensions}"
+
+    def named(self, name: str) -> "OpenAICompatibleEngine | None":
+        """Give the engine of another name at the same provider; None for one of another provider.
+
+        >>> engine = OpenAICompatibleEngine("https://provider.example/v1", "new", 4)
+        >>> engine.named("provider.example/family/old/3").model
+        'family/old'
+        """
+        provider, _, rest = name.partition("/")
+        model, _, dimensions = rest.rpartition("/")
+        if provider != self._provider or not model or not dimensions.isdecimal():
+            return None
+        return replace(self, model=model, dimensions=int(dimensions))
+
+    @property
+    def _provider(self) -> str:
+        return self.provider or urlsplit(self.base_url).hostname or ""
 
     def embed_documents(self, texts: Sequence[str]) -> list[Vector]:
         """Give one vector per text, in the order given; see the errors of :meth:`embed_batch`."""

@@ -56,6 +56,18 @@ WHERE (%(kind)s::text IS NULL OR d.kind = %(kind)s)
 """
 
 
+WHOLE_BESIDE = """
+SELECT other.engine FROM index_version v JOIN index_version other USING (municipality, state)
+WHERE v.municipality = %(municipality)s AND v.engine = %(engine)s AND v.state = 'live'
+  AND other.engine <> v.engine
+  AND NOT EXISTS (
+    SELECT FROM index_document d WHERE d.index_id = v.index_id AND d.chunk_count > 0
+    AND NOT EXISTS (SELECT FROM index_document o WHERE o.index_id = other.index_id
+                    AND (o.document_id, o.text_hash) = (d.document_id, d.text_hash)))
+ORDER BY other.live_at DESC
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What the answering documents must be; None asks nothing. Both dates are included."""
@@ -96,8 +108,21 @@ class LedgerSearch:
             return CollectionCounts(0, {})
         return CollectionCounts(live.chunk_count, self._counts(live, terms))
 
+    def whole_beside(self) -> list[str]:
+        """Name the other engines whose live index holds every document of this one's, newest first."""
+        rows = self.connection.execute(
+            WHOLE_BESIDE, {"municipality": self.municipality, "engine": self.engine}
+        ).fetchall()
+        return [engine for (engine,) in rows]
+
     def search(
-        self, question: str, vector: Vector, top_k: int = 5, filters: Filters | None = None
+        self,
+        question: str,
+        vector: Vector,
+        top_k: int = 5,
+        filters: Filters | None = None,
+        *,
+        quoted_by: Vector | None = None,
     ) -> list[Hit]:
         """Return the best answers first, each page of a document at most once.
 
@@ -106,6 +131,7 @@ class LedgerSearch:
             vector: Of the question, from the engine.
             top_k: At most so many answers.
             filters: What the documents must be.
+            quoted_by: Weighs the words that a quote is chosen by; the vector itself where it is sparse.
         """
         live = self._live()
         if live is None or top_k < 1 or (isinstance(vector, SparseVector) and not vector.indices):
@@ -113,9 +139,10 @@ class LedgerSearch:
         documents = self._selected(filters) if filters and filters != Filters() else None
         if documents == []:
             return []
+        telling = quoted_by or vector
         weights = (
-            dict(zip(vector.indices, vector.values, strict=True))
-            if isinstance(vector, SparseVector)
+            dict(zip(telling.indices, telling.values, strict=True))
+            if isinstance(telling, SparseVector)
             else dict.fromkeys(term_indices(question), 1.0)
         )
         rare, bound = self._narrowing(live, vector)

@@ -1,13 +1,9 @@
 """Embedding engines keep the port's promises, and a provider's faults become sorted errors."""
 
-import json
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -24,82 +20,9 @@ from include.errors import (
     ProviderUnavailableError,
     UnreadableAnswerError,
 )
+from tests.stub_provider import DIMENSIONS, Provider, data, status, vector
 
 KEY = "sk-a-very-secret-key"
-DIMENSIONS = 4
-
-
-def _vector(text: str) -> list[float]:
-    """A vector that tells its text, so that a mixed-up order is seen."""
-    return [float(len(text)), float(ord(text[0])), 0.5, -1.0]
-
-
-def _entries(texts: list[str]) -> list[dict]:
-    return [{"index": at, "embedding": _vector(text)} for at, text in enumerate(texts)]
-
-
-class Provider:
-    """Speaks the protocol on loopback; each answer in ``faults`` replaces a sound one, once."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict] = []
-        self.authorizations: list[str | None] = []
-        self.paths: list[str] = []
-        self.arrived_at: list[float] = []
-        self.faults: list[Callable[[BaseHTTPRequestHandler, list[str]], None]] = []
-        self.leave = threading.Event()
-        provider = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                provider.requests.append(body)
-                provider.authorizations.append(self.headers.get("Authorization"))
-                provider.paths.append(self.path)
-                provider.arrived_at.append(time.monotonic())
-                fault = provider.faults.pop(0) if provider.faults else None
-                (fault or _sound)(self, body["input"])
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing in a test's output."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/v1"
-
-    def close(self) -> None:
-        self.leave.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-def _send(handler, body, status=200, **headers):
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(raw)))
-    handler.end_headers()
-    handler.wfile.write(raw)
-
-
-def _sound(handler, texts):
-    _send(handler, {"data": _entries(texts)})
-
-
-def _status(status, body=b"{}", **headers):
-    return lambda handler, _texts: _send(handler, body, status, **headers)
-
-
-def _data(change):
-    """Answer with sound entries after a change."""
-    return lambda handler, texts: _send(handler, {"data": change(_entries(texts))})
 
 
 @pytest.fixture
@@ -122,7 +45,7 @@ def test_one_vector_per_text_in_the_order_given(provider):
 
     vectors = _engine(provider, batch_size=3).embed_documents(texts)
 
-    assert vectors == [tuple(_vector(text)) for text in texts]
+    assert vectors == [tuple(vector(text)) for text in texts]
     assert [len(request["input"]) for request in provider.requests] == [3, 3, 1]
     assert provider.requests[0]["model"] == "model-1"
     assert set(provider.paths) == {"/v1/embeddings"}
@@ -144,47 +67,47 @@ def test_no_text_asks_nothing(provider):
 
 def test_a_shuffled_answer_is_put_in_order(provider):
     """The index counts, not the place in the answer."""
-    provider.faults = [_data(lambda entries: entries[::-1])]
+    provider.faults = [data(lambda entries: entries[::-1])]
 
     assert _engine(provider).embed_documents(["aa", "b"]) == [
-        tuple(_vector("aa")),
-        tuple(_vector("b")),
+        tuple(vector("aa")),
+        tuple(vector("b")),
     ]
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(_status(500), id="server_error"),
-        pytest.param(_status(503, b"<html>busy"), id="unavailable"),
-        pytest.param(_status(200, b'{"data": [{"index": 0, "embe'), id="truncated_json"),
-        pytest.param(_data(lambda e: [e[0] | {"embedding": [1, 2, 3, float("nan")]}]), id="nan"),
-        pytest.param(_data(lambda e: [e[0] | {"embedding": [1, 2, 3, 1e300]}]), id="too_large"),
-        pytest.param(_status(200, b'{"data":[{"index":0,"embedding":[1,2,3,1e999]}]}'), id="inf"),
-        pytest.param(_data(lambda e: [e[0] | {"embedding": [1, 2, 3, True]}]), id="no_number"),
-        pytest.param(_data(lambda e: [e[0] | {"embedding": [0, 0, 0, 0]}]), id="zeros"),
-        pytest.param(_data(lambda e: [{"embedding": e[0]["embedding"]}]), id="missing_index"),
-        pytest.param(_data(lambda e: [e[0] | {"index": 7}]), id="wrong_index"),
-        pytest.param(_data(lambda e: []), id="too_few"),
-        pytest.param(_data(lambda e: [*e, *e]), id="too_many"),
-        pytest.param(_status(200, b"[" * 100_000), id="nested_without_end"),
-        pytest.param(_status(200, b"null"), id="null"),
-        pytest.param(_status(200, b"{}", Content_Encoding="gzip"), id="packed"),
+        pytest.param(status(500), id="server_error"),
+        pytest.param(status(503, b"<html>busy"), id="unavailable"),
+        pytest.param(status(200, b'{"data": [{"index": 0, "embe'), id="truncated_json"),
+        pytest.param(data(lambda e: [e[0] | {"embedding": [1, 2, 3, float("nan")]}]), id="nan"),
+        pytest.param(data(lambda e: [e[0] | {"embedding": [1, 2, 3, 1e300]}]), id="too_large"),
+        pytest.param(status(200, b'{"data":[{"index":0,"embedding":[1,2,3,1e999]}]}'), id="inf"),
+        pytest.param(data(lambda e: [e[0] | {"embedding": [1, 2, 3, True]}]), id="no_number"),
+        pytest.param(data(lambda e: [e[0] | {"embedding": [0, 0, 0, 0]}]), id="zeros"),
+        pytest.param(data(lambda e: [{"embedding": e[0]["embedding"]}]), id="missing_index"),
+        pytest.param(data(lambda e: [e[0] | {"index": 7}]), id="wrong_index"),
+        pytest.param(data(lambda e: []), id="too_few"),
+        pytest.param(data(lambda e: [*e, *e]), id="too_many"),
+        pytest.param(status(200, b"[" * 100_000), id="nested_without_end"),
+        pytest.param(status(200, b"null"), id="null"),
+        pytest.param(status(200, b"{}", Content_Encoding="gzip"), id="packed"),
     ],
 )
 def test_a_passing_fault_is_tried_again(provider, fault):
     """One bad answer of any sort costs a second request and nothing else."""
     provider.faults = [fault]
 
-    assert _engine(provider).embed_documents(["aa"]) == [tuple(_vector("aa"))]
+    assert _engine(provider).embed_documents(["aa"]) == [tuple(vector("aa"))]
     assert len(provider.requests) == 2
 
 
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        pytest.param(_status(500), ProviderUnavailableError, id="server_error"),
-        pytest.param(_status(200, b'{"data": [{"in'), UnreadableAnswerError, id="truncated"),
+        pytest.param(status(500), ProviderUnavailableError, id="server_error"),
+        pytest.param(status(200, b'{"data": [{"in'), UnreadableAnswerError, id="truncated"),
     ],
 )
 def test_a_lasting_fault_is_a_transient_error(provider, fault, error):
@@ -198,7 +121,7 @@ def test_a_lasting_fault_is_a_transient_error(provider, fault, error):
 
 def test_retry_after_is_honoured(provider):
     """A provider that says when to come back is asked again then, not before."""
-    provider.faults = [_status(429, Retry_After="1")]
+    provider.faults = [status(429, Retry_After="1")]
 
     _engine(provider).embed_documents(["aa"])
 
@@ -208,7 +131,7 @@ def test_retry_after_is_honoured(provider):
 
 def test_a_wait_beyond_the_deadline_is_handed_to_the_task(provider):
     """Nobody sleeps for a minute inside a call; the error carries the minute."""
-    provider.faults = [_status(429, Retry_After="60")]
+    provider.faults = [status(429, Retry_After="60")]
 
     began = time.monotonic()
     with pytest.raises(ProviderUnavailableError) as caught:
@@ -222,12 +145,12 @@ def test_a_wait_beyond_the_deadline_is_handed_to_the_task(provider):
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(_status(400), id="bad_request"),
-        pytest.param(_status(401, KEY.encode()), id="key_refused_and_repeated"),
-        pytest.param(_status(403, b"x" * 290 + KEY.encode()), id="key_where_the_message_is_cut"),
-        pytest.param(_status(402), id="unpaid"),
-        pytest.param(_status(429, b'{"error": {"code": "insufficient_quota"}}'), id="quota"),
-        pytest.param(_status(307, Location="http://127.0.0.1:1/"), id="redirected"),
+        pytest.param(status(400), id="bad_request"),
+        pytest.param(status(401, KEY.encode()), id="key_refused_and_repeated"),
+        pytest.param(status(403, b"x" * 290 + KEY.encode()), id="key_where_the_message_is_cut"),
+        pytest.param(status(402), id="unpaid"),
+        pytest.param(status(429, b'{"error": {"code": "insufficient_quota"}}'), id="quota"),
+        pytest.param(status(307, Location="http://127.0.0.1:1/"), id="redirected"),
     ],
 )
 def test_a_refusal_stops_at_once(provider, fault):
@@ -244,7 +167,7 @@ def test_a_refusal_stops_at_once(provider, fault):
 
 def test_another_dimension_is_a_matter_of_configuration(provider):
     """A model that gives other vectors never fills an index of this engine."""
-    provider.faults = [_data(lambda e: [e[0] | {"embedding": [1.0, 2.0]}])]
+    provider.faults = [data(lambda e: [e[0] | {"embedding": [1.0, 2.0]}])]
 
     with pytest.raises(ConfigurationError, match="2 dimensions"):
         _engine(provider).embed_documents(["aa"])
@@ -293,7 +216,7 @@ def test_an_answer_without_end_is_not_read(provider):
 
     provider.faults = [pour]
 
-    assert _engine(provider).embed_documents(["aa"]) == [tuple(_vector("aa"))]
+    assert _engine(provider).embed_documents(["aa"]) == [tuple(vector("aa"))]
     assert sent["bytes"] < 20 * 1024 * 1024
 
 
