@@ -276,3 +276,15 @@ CREATE TRIGGER dataset_immutable BEFORE UPDATE OR DELETE ON dataset
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER dataset_example_immutable BEFORE UPDATE OR DELETE ON dataset_example
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE web_source (
+    municipality text NOT NULL,
+    uri text NOT NULL,
+    marker text,
+    not_before timestamptz,
+    read_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (municipality, uri)
+);
+COMMENT ON TABLE web_source IS 'What a site said when contributions were last read from it, so that an unchanged one costs one request.';
+COMMENT ON COLUMN web_source.marker IS 'Noted after what was read is stored: a reading that was lost is repeated.';
+COMMENT ON COLUMN web_source.not_before IS 'The site asked to be left alone until then.';
