@@ -272,6 +272,17 @@ CREATE TABLE dataset_example (
     content jsonb NOT NULL,
     PRIMARY KEY (dataset_id, position)
 );
+CREATE TABLE dataset_place (
+    municipality text NOT NULL,
+    name text NOT NULL,
+    group_id text NOT NULL,
+    split text NOT NULL CHECK (split IN ('train', 'validation', 'test')),
+    dataset_id bigint NOT NULL REFERENCES dataset,
+    PRIMARY KEY (municipality, name, group_id)
+);
+COMMENT ON TABLE dataset_place IS 'In which split a document or contribution, with its repetitions, stands since the version that met it first.';
+CREATE TRIGGER dataset_place_stays BEFORE UPDATE OR DELETE ON dataset_place
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER dataset_immutable BEFORE UPDATE OR DELETE ON dataset
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER dataset_example_immutable BEFORE UPDATE OR DELETE ON dataset_example
