@@ -11,12 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from include.documents.embedding import bm25, openai_compatible
+from include.documents.embedding import bm25, exchange
 from include.documents.embedding.engine import Bm25Engine, CollectionCounts
+from include.documents.embedding.exchange import retry_after_s
 from include.documents.embedding.openai_compatible import (
     OpenAICompatibleEngine,
     connected_engine,
-    retry_after_s,
 )
 from include.errors import (
     ConfigurationError,
@@ -105,7 +105,7 @@ def _data(change):
 @pytest.fixture
 def provider(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(openai_compatible, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
     stub = Provider()
     yield stub
     stub.close()
