@@ -1,13 +1,20 @@
 """# Dataset creation
 
 Finds what each document talks about, marks those that nearly repeat an older one, and makes an
-immutable dataset version of chunks and themes with their provenance, split by document.
+immutable dataset version of chunks, themes and labelled examples with their provenance.
 
-* **Reads** `document`, `page`, `chunk`. **Writes** `theme`, `document_theme`, the marks of duplicates,
-  `dataset`, `dataset_example`, and the version's JSONL and Parquet files (`PARTICIPATION_DATASETS`, a
-  folder or an object store). **Announces** a new version on the asset `dataset`.
+* **Reads** `document`, `page`, `chunk`, `decision`, `contribution`. **Writes** `theme`, `document_theme`,
+  the marks of duplicates, `dataset`, `dataset_example`, `dataset_place`, and the version's JSONL and
+  Parquet files (`PARTICIPATION_DATASETS`, a folder or an object store). **Announces** a new version on
+  the asset `dataset`.
 * **Safe to run again**: the same examples are the same version; a file that was written and not put
   on record is written over by the same bytes. Documents that repeat each other stay in one split.
+* **Labelled examples** are the samples with known answers, and the contributions that a person accepted
+  or refused, as stored and without who decided. New decisions enter with the next version; start a run
+  by hand to have them now.
+* **Splits**: a document, or a contribution, with all that nearly repeats it stands in one split, chosen by
+  its hash and kept from version to version. While there are few, new ones fill a split that would be
+  empty. One changes sides only when it turns out to repeat another one, or to repeat it no longer.
 * **Never a person's name** as a theme.
 
 Woken by the asset `index`, and at 3:30 for what no event tells of. **When it is red**: `reconcile` names

@@ -1,7 +1,14 @@
 """Make datasets from what documents gave: examples with their provenance, in splits that do not leak.
 
-The same examples are the same version, in whatever order they come: an example's place, its split and
-the content hash depend on the examples alone, never on the day or the run.
+The same examples, and the same places given before, are the same version, in whatever order they come:
+never does the day or the run count.
+
+What must not be torn (a document with those that nearly repeat it, a contribution with its repetitions)
+is a *group*, and a group stands in one split. Its place is chosen by its hash, and by nothing else once
+the collection is large. While it is small, chance would leave the test or the validation split empty:
+then the new group nearest to it fills it. A place once given is kept in every later version; a group that
+is not new never moves. A document changes sides in one case only: when it turns out to repeat, or to no
+longer repeat, another one, because a repetition in two splits would be a leak.
 """
 
 import hashlib
@@ -9,20 +16,23 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from include.documents.model import Chunk, Theme
 from include.errors import PermanentError
 
-DATASET_VERSION = "1"
+DATASET_VERSION = "2"
 """Changes when the same examples would be written otherwise; part of the content hash."""
 
 Split = Literal["train", "validation", "test"]
 Kind = Literal["chunk", "themes", "labelled"]
 
 SPLIT_SHARES: tuple[tuple[Split, int], ...] = (("train", 80), ("validation", 10), ("test", 10))
-"""In hundredths of the documents, by their hash."""
+"""In hundredths of the groups, by their hash."""
+
+FILLED_FIRST: tuple[Split, ...] = ("train", "test", "validation")
+"""Who gets one of too few groups: without a test nothing can be said of what was trained."""
 
 Provenance = Mapping[str, str | int | float | None]
 
@@ -33,7 +43,7 @@ class Example:
 
     Attributes:
         kind: What it is an example of.
-        document_id: Whose words these are.
+        document_id: Whose words these are; None for a contribution.
         group_id: What must not be torn between splits: the document, or the one it nearly repeats.
         text: The words.
         labels: What was said about them: themes, a category ...; empty for a bare chunk.
@@ -41,21 +51,20 @@ class Example:
         last_page: Where they end.
         provenance: Title, uri, versions of parser, splitter and engines ...; no run and no moment,
             which would make each run another version.
+        contribution_id: Whose words these are; None for a document and for an invented sample.
+        split: Where it belongs; None until :func:`build` places it.
     """
 
     kind: Kind
-    document_id: str
+    document_id: str | None
     group_id: str
     text: str
     labels: tuple[str, ...]
     first_page: int | None
     last_page: int | None
     provenance: Provenance
-
-    @property
-    def split(self) -> Split:
-        """Where it belongs, now and in every later version."""
-        return split_of(self.group_id)
+    contribution_id: str | None = None
+    split: Split | None = None
 
     @property
     def content(self) -> dict[str, Any]:
@@ -64,6 +73,7 @@ class Example:
             "kind": self.kind,
             "split": self.split,
             "document_id": self.document_id,
+            "contribution_id": self.contribution_id,
             "group_id": self.group_id,
             "text": self.text,
             "labels": list(self.labels),
@@ -83,19 +93,54 @@ class Dataset:
     @property
     def counts(self) -> dict[str, int]:
         """How many examples of each split, and of each kind."""
-        found = Counter[str](example.split for example in self.examples)
+        found = Counter[str](str(example.split) for example in self.examples)
         found.update(example.kind for example in self.examples)
         return dict(sorted(found.items()))
 
 
 def split_of(group_id: str) -> Split:
-    """Choose a split by hash: a document never changes sides, whatever is added beside it."""
-    lot = int.from_bytes(hashlib.sha256(group_id.encode()).digest()[:8]) % 100
+    """Choose a split by hash, whatever stands beside it."""
+    lot = _lot(group_id) % 100
     for split, share in SPLIT_SHARES:
         if lot < share:
             return split
         lot -= share
     raise AssertionError("the shares add up to 100")
+
+
+def places(groups: Iterable[str], standing: Mapping[str, Split]) -> dict[str, Split]:
+    """Give each group its split: the one it has, else by hash, else one that would stay empty.
+
+    >>> places(["a"], {}), places(["a", "b"], {"a": "train"})["b"]
+    ({'a': 'train'}, 'test')
+    """
+    wanted = set(groups)
+    found = {group: standing[group] for group in wanted & standing.keys()}
+    new = sorted(wanted - found.keys(), key=lambda group: (_lot(group), group))
+    found.update({group: split_of(group) for group in new})
+    for rank, empty in enumerate(FILLED_FIRST):
+        held = Counter(found.values())
+        if held[empty]:
+            continue
+        less = FILLED_FIRST[rank + 1 :]
+        spare = [each for each in new if held[found[each]] > 1 or found[each] in less]
+        if spare:
+            found[min(spare, key=lambda group: _distance(group, empty))] = empty
+    return found
+
+
+def _lot(group_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(group_id.encode()).digest()[:8])
+
+
+def _distance(group_id: str, split: Split) -> tuple[int, int]:
+    """Say how far the hash is from the lots of a split; ties are broken by the rest of it."""
+    begin = sum(
+        share for _, share in SPLIT_SHARES[: [each for each, _ in SPLIT_SHARES].index(split)]
+    )
+    end = begin + dict(SPLIT_SHARES)[split] - 1
+    lot = _lot(group_id)
+    return max(begin - lot % 100, lot % 100 - end, 0), lot
 
 
 def chunk_examples(
@@ -130,19 +175,32 @@ def theme_example(
     return Example("themes", document_id, group, text, labels, None, None, provenance)
 
 
-def build(examples: Iterable[Example]) -> Dataset:
-    """Order the examples, leave out those given twice, and hash the whole.
+def build(examples: Iterable[Example], standing: Mapping[str, Split] | None = None) -> Dataset:
+    """Place and order the examples, leave out those given twice, and hash the whole.
+
+    Documents and contributions are placed apart, so that each kind is in every split where it can be.
+
+    Args:
+        examples: In any order.
+        standing: Places that groups have from earlier versions.
 
     Raises:
         PermanentError: A document is given two groups, which could tear it between splits, or a
             provenance cannot be written as JSON.
     """
+    given = list(examples)
     groups: dict[str, str] = {}
-    by_line: dict[str, Example] = {}
-    for example in examples:
-        if groups.setdefault(example.document_id, example.group_id) != example.group_id:
-            raise PermanentError(f"document {example.document_id} is in two groups of one dataset")
-        by_line[_line(example)] = example
+    for example in given:
+        whose = example.document_id or example.contribution_id
+        if whose and groups.setdefault(whose, example.group_id) != example.group_id:
+            raise PermanentError(f"{whose} is in two groups of one dataset")
+    found: dict[str, Split] = {}
+    for is_labelled in (False, True):
+        family = (each.group_id for each in given if (each.kind == "labelled") is is_labelled)
+        # A group of both kinds keeps the place of its document.
+        found.update(places(family, {**(standing or {}), **found}))
+    placed = (replace(example, split=found[example.group_id]) for example in given)
+    by_line = {_line(example): example for example in placed}
     digest = hashlib.sha256(f"dataset {DATASET_VERSION}\n".encode())
     ordered = sorted(by_line.items(), key=_reading_order)
     for line, _ in ordered:
@@ -165,6 +223,7 @@ def to_parquet(dataset: Dataset) -> bytes:
             ("kind", pa.string()),
             ("split", pa.string()),
             ("document_id", pa.string()),
+            ("contribution_id", pa.string()),
             ("group_id", pa.string()),
             ("text", pa.string()),
             ("labels", pa.list_(pa.string())),
@@ -187,7 +246,8 @@ def _reading_order(entry: tuple[str, Example]) -> tuple[str, str, int, int, str]
     line, example = entry
     start = example.provenance.get("start")
     first = start if isinstance(start, int) else -1
-    return example.document_id, example.kind, example.first_page or 0, first, line
+    whose = example.document_id or example.contribution_id or ""
+    return whose, example.kind, example.first_page or 0, first, line
 
 
 def _line(example: Example) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.documents import dataset, near_duplicates, themes
+from include.contributions.scoring import load_samples
+from include.documents import dataset, labelled, near_duplicates, themes
 from include.documents.chunking import SPLITTER_VERSION, chunk
 from include.documents.embedding.engine import EmbeddingEngine
 from include.documents.embedding.openai_compatible import OpenAICompatibleEngine
@@ -264,15 +265,18 @@ def build_dataset(visit: Visit) -> dict[str, Any]:
     """
     datasets = LedgerDatasets(visit.connection, visit.settings.municipality)
     versions = _versions(visit)
-    made = dataset.build(_examples(visit))
+    made = dataset.build(_examples(visit), datasets.standing(DATASET))
     if not made.examples:
-        raise AirflowSkipException("nothing to do: no document has a word")
+        raise AirflowSkipException("nothing to do: no document has a word, and nothing is labelled")
     known = datasets.known(DATASET, made.content_hash)
     files = {} if known else _written(visit, made)
     version = known or datasets.add(
         DATASET,
         made.content_hash,
-        [Example(each.split, each.content, document_id=each.document_id) for each in made.examples],
+        [
+            Example(each.content["split"], each.content, document_id=each.document_id)
+            for each in made.examples
+        ],
         provenance=versions,
         files=files,
     )
@@ -280,7 +284,7 @@ def build_dataset(visit: Visit) -> dict[str, Any]:
 
 
 def reconcile_dataset(visit: Visit) -> dict[str, Any]:
-    """Check that the newest version holds what it says, and that no document is in two splits.
+    """Check that the newest version holds what it says, and that no group is in two splits.
 
     Raises:
         ReconciliationError: It does not, or a document or a page is nowhere.
@@ -296,7 +300,7 @@ def reconcile_dataset(visit: Visit) -> dict[str, Any]:
     if held != newest[0].example_count or torn:
         raise ReconciliationError(
             f"dataset {DATASET} version {newest[0].version} holds {held} examples, not "
-            f"{newest[0].example_count}, and {torn} documents stand in two splits"
+            f"{newest[0].example_count}, and {torn} documents or groups stand in two splits"
         )
     return _balanced(visit, version=newest[0].version, examples=held)
 
@@ -352,6 +356,7 @@ def _examples(visit: Visit) -> Iterator[dataset.Example]:
         if found := datasets.themes(each.document_id, themes.ENGINE):
             text = "".join(itertools.islice((each.text for each in parents), 1))[:THEME_CHARACTERS]
             yield dataset.theme_example(each.document_id, text, found, provenance, each.group_id)
+    yield from labelled.examples(load_samples(), gathering.decided())
 
 
 def _versions(visit: Visit) -> dict[str, Any]:
@@ -366,6 +371,10 @@ def _versions(visit: Visit) -> dict[str, Any]:
         "parser": PARSER_VERSION,
         "splitter": SPLITTER_VERSION,
         "dataset": dataset.DATASET_VERSION,
+        "samples": labelled.fingerprint(load_samples()),
+        "last_decision": LedgerGathering(
+            visit.connection, visit.settings.municipality
+        ).last_decision(),
     }
 
 

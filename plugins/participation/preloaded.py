@@ -18,6 +18,7 @@ TASK_MODULES = (
     "participation.days",
     "participation.defaults",
     "participation.document_tasks",
+    "participation.github_tasks",
     "participation.index_tasks",
     "participation.operators.report",
     "participation.steps",

@@ -170,12 +170,29 @@ def emitters(asset):
     }
 
 
-def test_only_two_tasks_emit_contributions():
-    """A watcher's event carries no key, so the loader and the router are the only emitters."""
+def test_only_the_loader_and_the_router_emit_contributions():
+    """A watcher's event carries no key, so nobody else does."""
     assert emitters("contributions") == {
         ("load_contributions", "announce"),
+        ("load_contributions", "announce_github"),
         ("contribution_router", "announce"),
     }
+
+
+def test_github_holds_up_nothing_of_the_inbox():
+    """A failure, a long wait or a missing connection there leaves load, announce and confirm alone."""
+    dag = BAG.dags["load_contributions"]
+    ways = {"load": ["announce", "confirm"], "load_github": ["announce_github", "confirm_github"]}
+
+    for first, after in ways.items():
+        task = dag.get_task(first)
+        assert sorted(task.get_flat_relative_ids(upstream=False)) == after
+        assert not task.upstream_task_ids
+    github = dag.get_task("load_github")
+    tries = github.retries + 1
+    assert tries * github.execution_timeout + github.retries * github.max_retry_delay < timedelta(
+        minutes=30
+    )
 
 
 def test_both_ways_of_judging_announce_what_they_settled():

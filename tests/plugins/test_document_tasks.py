@@ -17,7 +17,7 @@ from include.errors import ConfigurationError, PermanentError, ReconciliationErr
 from participation import document_tasks, index_tasks
 from participation.ledger import connect, document_books
 from participation.ledger.attempt import Attempt
-from participation.ledger.datasets import LedgerDatasets
+from participation.ledger.datasets import Example, LedgerDatasets
 from participation.ledger.locks import item_lock
 from participation.search import ask
 from participation.settings import Settings
@@ -332,3 +332,101 @@ def test_an_event_stays_a_docket():
     assert event["row_count"] == 500
     assert 10 < len(event["rows"]) < 500
     assert len(str(event["rows"]).encode()) < 2 * MAX_ROWS_BYTES
+
+
+def decide(visit, contribution_id, outcome):
+    visit.connection.execute(
+        "INSERT INTO decision (contribution_id, outcome, decided_by, reason)"
+        " VALUES (%s, %s, 'anne-le-bris', 'motif')",
+        (contribution_id, outcome),
+    )
+
+
+def labelled(visit):
+    """Contribution, split and labels of the labelled examples of the newest version."""
+    return visit.connection.execute(
+        "SELECT content ->> 'contribution_id', split, content -> 'labels', content::text"
+        " FROM dataset_example WHERE dataset_id = (SELECT max(dataset_id) FROM dataset)"
+        " AND content ->> 'contribution_id' IS NOT NULL ORDER BY 1"
+    ).fetchall()
+
+
+def test_decisions_of_persons_are_labelled_examples(visit, fill):
+    """The one that stands counts; what waits for a person, or nobody decided, is no label."""
+    take_in(visit)
+    chain(visit)
+    fill(visit.connection, count=4)
+    for number, outcome in ((0, "accepted"), (1, "accepted"), (1, "refused"), (2, "review")):
+        decide(visit, f"a:{number}", outcome)
+
+    assert index_tasks.plan_dataset(visit) == [0]
+    told = index_tasks.build_dataset(visit)
+    index_tasks.reconcile_dataset(visit)
+
+    found = labelled(visit)
+    assert [(row[0], row[2][0]) for row in found] == [
+        ("a:0", "decision:accept"),
+        ("a:1", "decision:refusal_proposed"),
+    ]
+    assert "anne-le-bris" not in str(found)
+    assert (told["version"], told["counts"]["labelled"]) == (2, 150)
+    with pytest.raises(AirflowSkipException):
+        index_tasks.plan_dataset(visit)
+
+
+def test_few_documents_fill_every_split_and_keep_their_place(visit, inbox):
+    """Nine samples stand in all three splits; a version more moves none of them."""
+    spare = sorted(inbox.iterdir())[5:]
+    kept = {path: path.read_bytes() for path in spare}
+    for path in spare:
+        path.unlink()
+    take_in(visit)
+    chain(visit)
+
+    def places():
+        rows = visit.connection.execute(
+            "SELECT DISTINCT document_id, split FROM dataset_example"
+            " WHERE dataset_id = (SELECT max(dataset_id) FROM dataset) AND document_id IS NOT NULL"
+        ).fetchall()
+        assert len(dict(rows)) == len(rows), "a document stands in two splits"
+        return dict(rows)
+
+    before = places()
+    for path, content in kept.items():
+        path.write_bytes(content)
+    take_in(visit)
+    chain(visit)
+
+    assert set(before.values()) == {"train", "validation", "test"}
+    assert len(places()) == len(before) + len(kept)
+    assert places().items() >= before.items()
+
+
+def test_a_torn_group_turns_the_run_red(visit):
+    """Counted on the rows of the version itself."""
+    take_in(visit)
+    chain(visit)
+    visit.connection.execute("SET session_replication_role = replica")
+    visit.connection.execute(
+        "UPDATE dataset_example SET split = CASE split WHEN 'test' THEN 'train' ELSE 'test' END"
+        " WHERE position = (SELECT min(position) FROM dataset_example"
+        "  WHERE content ->> 'kind' = 'chunk')"
+    )
+    visit.connection.execute("SET session_replication_role = DEFAULT")
+
+    with pytest.raises(ReconciliationError, match="two splits"):
+        index_tasks.reconcile_dataset(visit)
+
+
+def test_a_group_never_gets_a_second_place(visit):
+    """Two runs that placed it differently: the second one stores nothing."""
+    datasets = LedgerDatasets(visit.connection, TOWN)
+    for split in ("train", "test"):
+        example = Example(split, {"group_id": "g", "text": split})
+        if split == "train":
+            datasets.add("d", split, [example], provenance={})
+            continue
+        with pytest.raises(ReconciliationError, match="another place"):
+            datasets.add("d", split, [example], provenance={})
+
+    assert datasets.newest("d")[0].version == 1

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from include.contributions.model import BrokenRecord, Record, declared
@@ -35,6 +35,9 @@ MAX_PAGES = 200
 
 PAGE_SIZE = 100
 DISCUSSIONS_PAGE_SIZE = 50
+
+Kind = Literal["issues", "discussions"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _ACCEPT = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
@@ -78,6 +81,49 @@ class Reading:
     records: tuple[Record | BrokenRecord, ...]
     marker: str | None
     unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One kind of entries of one repository."""
+
+    repository: str
+    kind: Kind
+
+    def uri(self, api: str) -> str:
+        """Name it for the ledger; no address that is asked."""
+        return f"{api.rstrip('/')}/repos/{self.repository}/{self.kind}"
+
+    def read(self, client: WebClient, api: str, marker: str | None) -> Reading:
+        """Read it whole; arguments and errors as for :func:`read_issues`."""
+        if self.kind == "issues":
+            return read_issues(client, self.repository, marker, api)
+        return read_discussions(client, self.repository, marker, _graphql(api))
+
+
+def wanted(options: Mapping[str, Any]) -> tuple[Wanted, ...]:
+    """Read from a connection's extra what is to be read, each once.
+
+    ``repository`` is one name or a list of them, ``kinds`` a list; without it only issues are read,
+    because discussions cannot be asked for without a token.
+
+    Raises:
+        ConfigurationError: A name is none, or a kind is unknown.
+
+    >>> wanted({"repository": "ville/idees"})
+    (Wanted(repository='ville/idees', kind='issues'),)
+    """
+    named, kinds = options.get("repository"), options.get("kinds", ["issues"])
+    repositories = [named] if isinstance(named, str) else named
+    if not isinstance(repositories, list) or not repositories or not isinstance(kinds, list):
+        raise ConfigurationError(
+            'write the repositories as {"repository": "owner/name", "kinds": ["issues"]}'
+        )
+    if not kinds or not set(map(str, kinds)) <= set(KINDS):
+        raise ConfigurationError(f"kinds {kinds!r}: choose from {', '.join(KINDS)}")
+    for repository in repositories:
+        _source(str(repository))
+    return tuple(dict.fromkeys(Wanted(each, kind) for each in repositories for kind in kinds))
 
 
 def read_issues(
@@ -149,6 +195,11 @@ def read_discussions(
     raise ConfigurationError(
         f"{repository}: more than {MAX_PAGES} pages of discussions; not one was taken"
     )
+
+
+def _graphql(api: str) -> str:
+    """Find the other interface: an installation of one's own has it beside ``/api/v3``."""
+    return f"{api.rstrip('/').removesuffix('/v3')}/graphql"
 
 
 def _source(repository: str) -> str:

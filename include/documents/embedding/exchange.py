@@ -1,25 +1,45 @@
-"""One request with a deadline that holds and an answer that cannot grow.
+"""One request with a deadline that holds and an answer that cannot grow, and when to ask again.
 
 The timeout of an HTTP library counts from byte to byte, so a server that sends one byte now and then
 outlives it. Here the exchange runs beside the caller, who leaves at the deadline; the body is read as
-it comes, never past its limit.
+it comes, never past its limit. What could pass with time is tried again within one deadline for all.
 """
 
+import math
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Literal, NoReturn
 
 import requests
+import stamina
 import urllib3
 from requests.auth import AuthBase
 
-from include.errors import ProviderUnavailableError, UnreadableAnswerError
+from include.errors import (
+    ProviderRefusedError,
+    ProviderUnavailableError,
+    TransientError,
+    UnreadableAnswerError,
+)
 
 CONNECT_S = 10.0
 READ_BYTES = 64 * 1024
+
+ATTEMPTS = 3
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 5.0
+"""Between attempts, doubling, with jitter; unless the provider says how long."""
+
+EXCERPT = 300
+"""Characters of a refusal that the error repeats."""
+
+_PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +66,28 @@ class _Bearer(AuthBase):
 def post_json(
     url: str, content: Mapping[str, Any], *, api_key: str, deadline: float, max_bytes: int
 ) -> Answer:
+    """Post JSON with a bearer token, empty for none; otherwise as :func:`send_json`."""
+    auth = _Bearer(api_key)
+    return send_json("POST", url, content, auth=auth, deadline=deadline, max_bytes=max_bytes)
+
+
+def send_json(
+    method: Literal["POST", "PUT"],
+    url: str,
+    content: Mapping[str, Any],
+    *,
+    auth: AuthBase,
+    deadline: float,
+    max_bytes: int,
+) -> Answer:
     """Send JSON and read the answer.
 
     Args:
+        method: Of HTTP.
         url: Where to; a redirection is an answer like another and not followed, so that the key
             goes nowhere else.
         content: What to send.
-        api_key: Bearer token; empty for none.
+        auth: Puts the credentials on the request.
         deadline: Of the monotonic clock, for everything.
         max_bytes: Longest body.
 
@@ -64,12 +99,12 @@ def post_json(
 
     def exchange() -> None:
         try:
-            outcome.put(_exchange(url, content, api_key, deadline, max_bytes))
+            outcome.put(_exchange(method, url, content, auth, deadline, max_bytes))
         except Exception as error:  # noqa: BLE001  raised again where the caller waits
             outcome.put(error)
 
     # A daemon: what a server still drips after the deadline keeps no process alive.
-    threading.Thread(target=exchange, name="embedding-call", daemon=True).start()
+    threading.Thread(target=exchange, name="provider-call", daemon=True).start()
     try:
         given = outcome.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
@@ -81,14 +116,86 @@ def post_json(
     return given
 
 
+def attempts(name: str, who: str, deadline: float) -> Iterator[Any]:
+    """Give the attempts of one call: after errors that may pass, and not past the deadline."""
+    yield from stamina.retry_context(
+        on=_wait_until(deadline),
+        attempts=ATTEMPTS,
+        timeout=None,
+        wait_initial=FIRST_WAIT_S,
+        wait_max=LONGEST_WAIT_S,
+        wait_jitter=FIRST_WAIT_S,
+    ).with_name(name, (who,), {})
+
+
+def raise_for(who: str, answer: Answer, api_key: str) -> NoReturn:
+    """Sort a refusal: does another attempt help?
+
+    Raises:
+        ProviderUnavailableError: It may pass; ``retry_after_s`` when told.
+        ProviderRefusedError: Key, quota, address or request; the key is not repeated.
+    """
+    said = " ".join(answer.body.decode(errors="replace").split())
+    if api_key:
+        said = said.replace(api_key, "***")
+    message = f"{who}: HTTP {answer.status}: {said[:EXCERPT]}"
+    # A used-up quota is told as "too many requests" and does not pass with time.
+    quota = answer.status == HTTPStatus.TOO_MANY_REQUESTS and "insufficient_quota" in said
+    if not quota and (
+        answer.status in _PASSING
+        or answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    ):
+        raise ProviderUnavailableError(message, retry_after_s(answer.retry_after))
+    raise ProviderRefusedError(message)
+
+
+def retry_after_s(said: str | None) -> float | None:
+    """Read a ``Retry-After`` header, seconds or a date; None when it says nothing usable.
+
+    >>> retry_after_s("7"), retry_after_s("soon"), retry_after_s(None)
+    (7.0, None, None)
+    """
+    if said is None:
+        return None
+    try:
+        seconds = float(said)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(said)
+        except ValueError:
+            return None
+        seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _wait_until(deadline: float) -> Callable[[Exception], bool | float]:
+    def wait(error: Exception) -> bool | float:
+        if not isinstance(error, TransientError):
+            return False
+        asked_s: float | None = getattr(error, "retry_after_s", None)
+        # A wait that ends after the deadline is the task's to keep, not ours.
+        if time.monotonic() + (asked_s or 0) >= deadline:
+            return False
+        return True if asked_s is None else asked_s
+
+    return wait
+
+
 def _exchange(
-    url: str, content: Mapping[str, Any], api_key: str, deadline: float, max_bytes: int
+    method: str,
+    url: str,
+    content: Mapping[str, Any],
+    auth: AuthBase,
+    deadline: float,
+    max_bytes: int,
 ) -> Answer:
     left_s = max(0.1, deadline - time.monotonic())
-    with requests.post(
+    with requests.request(
+        method,
         url,
         json=content,
-        auth=_Bearer(api_key),
+        auth=auth,
         headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         timeout=(min(CONNECT_S, left_s), left_s),
         allow_redirects=False,

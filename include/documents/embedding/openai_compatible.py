@@ -6,35 +6,19 @@ deadline; what remains is an error that says whether the task should come back.
 """
 
 import json
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
-import stamina
-
 from include.documents.embedding.engine import DenseVector, Vector
-from include.documents.embedding.exchange import Answer, post_json
-from include.errors import (
-    ConfigurationError,
-    ProviderRefusedError,
-    ProviderUnavailableError,
-    TransientError,
-    UnreadableAnswerError,
-)
+from include.documents.embedding.exchange import Answer, attempts, post_json, raise_for
+from include.errors import ConfigurationError, UnreadableAnswerError
 
 DEADLINE_S = 30.0
 """For one batch: all attempts and the waits between them."""
-
-ATTEMPTS = 3
-FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 5.0
-"""Between attempts, doubling, with jitter; unless the provider says how long."""
 
 BATCH_CHARACTERS = 100_000
 """Providers limit a request to some 300,000 tokens, and hold it in memory while they work."""
@@ -45,11 +29,6 @@ BYTES_BESIDE = 64 * 1024
 
 LARGEST = 3e38
 """The ledger keeps numbers of four bytes; NaN fails the comparison as well."""
-
-EXCERPT = 300
-"""Characters of a refusal that the error repeats."""
-
-_PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +112,7 @@ class OpenAICompatibleEngine:
         if any(not text.strip() for text in texts):
             raise ConfigurationError(f"{self.name}: a blank text has no embedding")
         deadline = time.monotonic() + self.deadline_s
-        for attempt in stamina.retry_context(
-            on=_wait_until(deadline),
-            attempts=ATTEMPTS,
-            timeout=None,
-            wait_initial=FIRST_WAIT_S,
-            wait_max=LONGEST_WAIT_S,
-            wait_jitter=FIRST_WAIT_S,
-        ).with_name("embed_batch", (self.name,), {}):
+        for attempt in attempts("embed_batch", self.name, deadline):
             with attempt:
                 return self._embed_once(texts, deadline)
         raise AssertionError("the retry machinery returns or raises")
@@ -161,23 +133,8 @@ class OpenAICompatibleEngine:
             max_bytes=BYTES_BESIDE + len(texts) * self.dimensions * BYTES_PER_NUMBER,
         )
         if answer.status != HTTPStatus.OK:
-            self._raise_for(answer)
+            raise_for(self.name, answer, self.api_key)
         return self._vectors(answer, len(texts))
-
-    def _raise_for(self, answer: Answer) -> NoReturn:
-        said = " ".join(answer.body.decode(errors="replace").split())
-        if self.api_key:
-            said = said.replace(self.api_key, "***")
-        message = f"{self.name}: HTTP {answer.status}: {said[:EXCERPT]}"
-        # A used-up quota is told as "too many requests" and does not pass with time.
-        quota = answer.status == HTTPStatus.TOO_MANY_REQUESTS and "insufficient_quota" in said
-        if not quota and (
-            answer.status in _PASSING
-            or answer.status == HTTPStatus.TOO_MANY_REQUESTS
-            or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        ):
-            raise ProviderUnavailableError(message, retry_after_s(answer.retry_after))
-        raise ProviderRefusedError(message)
 
     def _vectors(self, answer: Answer, expected: int) -> list[DenseVector]:
         try:
@@ -220,38 +177,6 @@ class OpenAICompatibleEngine:
             characters += len(text)
         if batch:
             yield batch
-
-
-def retry_after_s(said: str | None) -> float | None:
-    """Read a ``Retry-After`` header, seconds or a date; None when it says nothing usable.
-
-    >>> retry_after_s("7"), retry_after_s("soon"), retry_after_s(None)
-    (7.0, None, None)
-    """
-    if said is None:
-        return None
-    try:
-        seconds = float(said)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(said)
-        except ValueError:
-            return None
-        seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _wait_until(deadline: float) -> Callable[[Exception], bool | float]:
-    def wait(error: Exception) -> bool | float:
-        if not isinstance(error, TransientError):
-            return False
-        asked_s: float | None = getattr(error, "retry_after_s", None)
-        # A wait that ends after the deadline is the task's to keep, not ours.
-        if time.monotonic() + (asked_s or 0) >= deadline:
-            return False
-        return True if asked_s is None else asked_s
-
-    return wait
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -272,7 +272,30 @@ CREATE TABLE dataset_example (
     content jsonb NOT NULL,
     PRIMARY KEY (dataset_id, position)
 );
+CREATE TABLE dataset_place (
+    municipality text NOT NULL,
+    name text NOT NULL,
+    group_id text NOT NULL,
+    split text NOT NULL CHECK (split IN ('train', 'validation', 'test')),
+    dataset_id bigint NOT NULL REFERENCES dataset,
+    PRIMARY KEY (municipality, name, group_id)
+);
+COMMENT ON TABLE dataset_place IS 'In which split a document or contribution, with its repetitions, stands since the version that met it first.';
+CREATE TRIGGER dataset_place_stays BEFORE UPDATE OR DELETE ON dataset_place
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER dataset_immutable BEFORE UPDATE OR DELETE ON dataset
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER dataset_example_immutable BEFORE UPDATE OR DELETE ON dataset_example
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE web_source (
+    municipality text NOT NULL,
+    uri text NOT NULL,
+    marker text,
+    not_before timestamptz,
+    read_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (municipality, uri)
+);
+COMMENT ON TABLE web_source IS 'What a site said when contributions were last read from it, so that an unchanged one costs one request.';
+COMMENT ON COLUMN web_source.marker IS 'Noted after what was read is stored: a reading that was lost is repeated.';
+COMMENT ON COLUMN web_source.not_before IS 'The site asked to be left alone until then.';

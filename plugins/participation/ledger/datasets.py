@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from include.documents.dataset import Split
 from include.documents.model import Theme
+from include.errors import ReconciliationError
 from participation.ledger.connection import Connection
 from participation.ledger.outbox import DATASET_CREATED, announce
 
@@ -14,7 +16,7 @@ from participation.ledger.outbox import DATASET_CREATED, announce
 class Example:
     """One line of a dataset; all examples of a document stand in one split."""
 
-    split: Literal["train", "validation", "test"]
+    split: Split
     content: Mapping[str, Any]
     document_id: str | None = None
 
@@ -100,6 +102,14 @@ class LedgerDatasets:
         ).fetchone()
         return Dataset(row[0], row[1], row[2], is_new=False) if row else None
 
+    def standing(self, name: str) -> dict[str, Split]:
+        """Return the places that groups have since an earlier version, whether they are in use or not."""
+        rows = self.connection.execute(
+            "SELECT group_id, split FROM dataset_place WHERE (municipality, name) = (%s, %s)",
+            (self.municipality, name),
+        ).fetchall()
+        return dict(rows)
+
     def add(
         self,
         name: str,
@@ -117,6 +127,9 @@ class LedgerDatasets:
             examples: In their order.
             provenance: From which documents, index, engines and code.
             files: Where its files stand, written before this call.
+
+        Raises:
+            ReconciliationError: Another version gave a group another place; nothing was stored.
         """
         with self.connection.transaction():
             self.connection.execute(
@@ -142,6 +155,7 @@ class LedgerDatasets:
             ).fetchone()
             assert row is not None  # noqa: S101 - an aggregate always gives one row
             self._copy(int(row[0]), examples)
+            self._keep_places(int(row[0]), name)
             announce(
                 self.connection,
                 DATASET_CREATED,
@@ -154,6 +168,27 @@ class LedgerDatasets:
                 },
             )
             return Dataset(row[0], row[1], len(examples), is_new=True)
+
+    def _keep_places(self, dataset_id: int, name: str) -> None:
+        names = {"municipality": self.municipality, "name": name, "id": dataset_id}
+        self.connection.execute(
+            "INSERT INTO dataset_place (municipality, name, group_id, split, dataset_id)"
+            " SELECT DISTINCT %(municipality)s, %(name)s, content ->> 'group_id', split, %(id)s"
+            " FROM dataset_example WHERE dataset_id = %(id)s AND content ->> 'group_id' IS NOT NULL"
+            " ON CONFLICT DO NOTHING",
+            names,
+        )
+        moved = self.connection.execute(
+            "SELECT group_id FROM dataset_place p JOIN dataset_example e"
+            " ON e.dataset_id = %(id)s AND e.content ->> 'group_id' = p.group_id"
+            " WHERE (p.municipality, p.name) = (%(municipality)s, %(name)s) AND p.split <> e.split",
+            names,
+        ).fetchone()
+        if moved:
+            raise ReconciliationError(
+                f"dataset {name}: {moved[0]} has another place already; clear the task, it reads the "
+                "places again"
+            )
 
     def _copy(self, dataset_id: int, examples: Sequence[Example]) -> None:
         with self.connection.cursor().copy(

@@ -1,7 +1,8 @@
-"""What a dataset is made of: the documents of one town with their parents, and what was stored."""
+"""What a dataset is made of: one town's documents with their parents, and what persons decided."""
 
 from dataclasses import dataclass
 
+from include.documents.labelled import DecidedText
 from include.documents.model import Chunk
 from participation.ledger.connection import Connection
 
@@ -16,6 +17,18 @@ WHERE k.chunking_id = %(chunking_id)s
               AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)
 ORDER BY d.document_id
 """
+
+
+DECIDED = """
+SELECT c.contribution_id, c.constat_factuel, c.idees_ameliorations, c.declared_category,
+       latest.outcome, latest.decision_id, (latest.decided_at AT TIME ZONE 'Europe/Paris')::date
+FROM contribution c
+CROSS JOIN LATERAL (SELECT outcome, decision_id, decided_at FROM decision d
+    WHERE d.contribution_id = c.contribution_id ORDER BY decision_id DESC LIMIT 1) AS latest
+WHERE c.municipality = %s AND latest.outcome IN ('accepted', 'refused')
+ORDER BY (SELECT min(decision_id) FROM decision d WHERE d.contribution_id = c.contribution_id)
+"""
+"""The standing decision on each contribution, in the order in which persons first decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +87,29 @@ class LedgerGathering:
         ).fetchall()
         return [Chunk(*row) for row in rows]
 
+    def decided(self) -> list[DecidedText]:
+        """List the texts that a person accepted or refused; who decided is left out."""
+        rows = self.connection.execute(DECIDED, (self.municipality,)).fetchall()
+        return [DecidedText(*row) for row in rows]
+
+    def last_decision(self) -> int:
+        """Return the number of the town's latest decision; 0 without one."""
+        row = self.connection.execute(
+            "SELECT coalesce(max(decision_id), 0) FROM decision JOIN contribution"
+            " USING (contribution_id) WHERE municipality = %s",
+            (self.municipality,),
+        ).fetchone()
+        return int(row[0]) if row else 0
+
     def held(self, dataset_id: int) -> tuple[int, int]:
-        """Count a dataset's examples, and the documents that stand in more than one split."""
+        """Count a dataset's examples, and the documents or groups that stand in several splits."""
         row = self.connection.execute(
             "SELECT (SELECT count(*) FROM dataset_example WHERE dataset_id = %(id)s),"
             " (SELECT count(*) FROM (SELECT FROM dataset_example WHERE dataset_id = %(id)s"
-            "  GROUP BY document_id HAVING count(DISTINCT split) > 1) AS torn)",
+            "  AND document_id IS NOT NULL GROUP BY document_id"
+            "  HAVING count(DISTINCT split) > 1) AS document)"
+            " + (SELECT count(*) FROM (SELECT FROM dataset_example WHERE dataset_id = %(id)s"
+            "  GROUP BY content ->> 'group_id' HAVING count(DISTINCT split) > 1) AS torn)",
             {"id": dataset_id},
         ).fetchone()
         return (int(row[0]), int(row[1])) if row else (0, 0)

@@ -8,12 +8,15 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from include.documents.chunking import ChunkSizes, chunk
 from include.documents.dataset import (
     Example,
     build,
     chunk_examples,
+    places,
     split_of,
     theme_example,
     to_jsonl,
@@ -98,8 +101,8 @@ def test_a_document_in_two_groups_is_refused():
         build([*_examples(1), *_examples(1, group=_id(2))])
 
 
-def test_splits_have_their_shares_and_never_move():
-    """Some 80, 10 and 10 of a hundred; fixed by the id alone."""
+def test_splits_have_their_shares():
+    """Some 80, 10 and 10 of a hundred; in a large collection by the id alone."""
     shares = Counter(split_of(_id(number)) for number in range(5_000))
 
     assert shares["train"] == pytest.approx(4_000, rel=0.03)
@@ -111,6 +114,64 @@ def test_splits_have_their_shares_and_never_move():
         "train",
         "validation",
     ]
+
+
+@given(st.sets(st.integers(), min_size=1, max_size=60).map(sorted), st.data())
+def test_growing_moves_nobody_and_leaves_no_split_empty(numbers, data):
+    """In however many steps a collection grows; three groups that come together are enough."""
+    standing = {}
+    seen = []
+    while numbers:
+        count = data.draw(st.integers(1, len(numbers)))
+        arrived, numbers = numbers[:count], numbers[count:]
+        seen += [_id(number) for number in arrived]
+
+        found = places(seen, standing)
+
+        assert found.items() >= standing.items()
+        assert found == places(reversed(seen), standing)
+        assert len(set(found.values())) == min(3, len(seen))
+        standing = found
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_documents_that_come_one_by_one_fill_every_split(seed):
+    """The first three do; chance alone would leave the test split empty for a third of all tens."""
+    standing = {}
+    for number in range(3):
+        group = _id(seed * 10 + number)
+        standing = places([*standing, group], standing)
+
+    assert set(standing.values()) == {"train", "validation", "test"}
+
+
+def test_a_place_once_given_outlives_the_document():
+    """One that is gone for a while comes back to where it was."""
+    first = places([_id(1), _id(2), _id(3)], {})
+
+    without = places([_id(1), _id(3)], first)
+    again = places([_id(1), _id(2), _id(3)], {**first, **without})
+
+    assert again == first
+
+
+def test_few_labelled_examples_stand_in_every_split_beside_many_documents(examples):
+    """Each kind is placed apart: a split without any label could not be used."""
+    labelled = [
+        Example("labelled", None, f"s{n}", f"Banc {n} ?", ("x",), None, None, {}) for n in range(3)
+    ]
+
+    made = build([*examples, *labelled]).examples
+
+    assert len({each.split for each in made if each.kind == "labelled"}) == 3
+
+
+def test_a_contribution_in_two_groups_is_refused():
+    """The same for a contribution as for a document."""
+    one = Example("labelled", None, "a", "Un banc", (), None, None, {}, contribution_id="c")
+
+    with pytest.raises(PermanentError, match="two groups"):
+        build([one, replace(one, group_id="b")])
 
 
 def test_both_files_hold_the_same_rows(examples):

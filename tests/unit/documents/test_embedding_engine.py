@@ -7,12 +7,12 @@ from email.utils import format_datetime
 
 import pytest
 
-from include.documents.embedding import bm25, openai_compatible
+from include.documents.embedding import bm25, exchange
 from include.documents.embedding.engine import Bm25Engine, CollectionCounts
+from include.documents.embedding.exchange import retry_after_s
 from include.documents.embedding.openai_compatible import (
     OpenAICompatibleEngine,
     connected_engine,
-    retry_after_s,
 )
 from include.errors import (
     ConfigurationError,
@@ -28,7 +28,7 @@ KEY = "sk-a-very-secret-key"
 @pytest.fixture
 def provider(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(openai_compatible, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
     stub = Provider()
     yield stub
     stub.close()
