@@ -27,6 +27,7 @@ from airflow.sdk import TriggerRule, dag
 
 from participation import index_tasks
 from participation.defaults import DAG_DEFAULTS, DATASET, INDEX, late_after, woken_by
+from participation.progress import WORKER_NAME
 from participation.steps import Visit, step_task
 
 
@@ -46,7 +47,7 @@ def dataset_creation() -> None:
         """Number one worker; skipped when the newest dataset is of the live index."""
         return index_tasks.plan_dataset(visit)
 
-    @step_task(step="themes", inlets=[INDEX])
+    @step_task(step="themes", inlets=[INDEX], map_index_template=WORKER_NAME)
     def work(worker: int, *, visit: Visit) -> dict[str, Any]:
         """Find themes document by document, and mark near duplicates."""
         visit.item = f"worker {worker}"

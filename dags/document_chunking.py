@@ -21,6 +21,7 @@ from airflow.sdk import TriggerRule, dag
 
 from participation import index_tasks
 from participation.defaults import DAG_DEFAULTS, DOCUMENTS, late_after, woken_by
+from participation.progress import WORKER_NAME
 from participation.steps import Visit, step_task
 
 
@@ -40,7 +41,7 @@ def document_chunking() -> None:
         """Number the workers, at most one per core; skipped when every document is cut."""
         return index_tasks.plan_chunking(visit, os.cpu_count() or 1)
 
-    @step_task(step="chunk", inlets=[DOCUMENTS])
+    @step_task(step="chunk", inlets=[DOCUMENTS], map_index_template=WORKER_NAME)
     def work(worker: int, *, visit: Visit) -> dict[str, Any]:
         """Cut documents one after the other, each with its event in one transaction."""
         visit.item = f"worker {worker}"

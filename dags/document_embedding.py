@@ -19,6 +19,7 @@ from airflow.sdk import TriggerRule, dag
 
 from participation import index_tasks
 from participation.defaults import CHUNKS, DAG_DEFAULTS, late_after, woken_by
+from participation.progress import WORKER_NAME
 from participation.steps import Visit, step_task
 
 
@@ -38,7 +39,7 @@ def document_embedding() -> None:
         """Number the workers, at most one per core; skipped when every chunk has its vectors."""
         return index_tasks.plan_embedding(visit, os.cpu_count() or 1)
 
-    @step_task(step="embed", inlets=[CHUNKS])
+    @step_task(step="embed", inlets=[CHUNKS], map_index_template=WORKER_NAME)
     def work(worker: int, *, visit: Visit) -> dict[str, Any]:
         """Compute and store vectors document by document, a batch at a time."""
         visit.item = f"worker {worker}"

@@ -27,6 +27,7 @@ from airflow.sdk import CronTriggerTimetable, Param, TriggerRule, dag, task
 
 from participation import document_tasks
 from participation.defaults import DAG_DEFAULTS, late_after
+from participation.progress import WORKER_NAME
 from participation.steps import Visit, step_task
 
 
@@ -113,7 +114,7 @@ def document_intake() -> None:
         """Take the branches whose kinds of documents wait."""
         return document_tasks.choose_readers(visit, ocr=_asked(params)["ocr"])
 
-    @step_task(step="parse", execution_timeout=timedelta(hours=6))
+    @step_task(step="parse", execution_timeout=timedelta(hours=6), map_index_template=WORKER_NAME)
     def read_documents(
         worker: int, *, visit: Visit, params: dict[str, Any] | None = None
     ) -> dict[str, Any]:
@@ -123,14 +124,14 @@ def document_intake() -> None:
         """
         return _read(visit, "document", worker, params)
 
-    @step_task(step="parse", execution_timeout=timedelta(hours=6))
+    @step_task(step="parse", execution_timeout=timedelta(hours=6), map_index_template=WORKER_NAME)
     def read_images(
         worker: int, *, visit: Visit, params: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Read images with OCR."""
         return _read(visit, "image", worker, params)
 
-    @step_task(step="parse")
+    @step_task(step="parse", map_index_template=WORKER_NAME)
     def read_transcripts(
         worker: int, *, visit: Visit, params: dict[str, Any] | None = None
     ) -> dict[str, Any]:

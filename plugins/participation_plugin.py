@@ -1,4 +1,4 @@
-"""The Airflow plugin ``participation``: the daily reports in the UI, and links to them.
+"""The Airflow plugin ``participation``: daily reports and documents in the UI, and links to them.
 
 The package ``participation`` beside this file is imported by name; ``.airflowignore`` keeps Airflow
 from loading its modules a second time under their bare file names.
@@ -23,6 +23,13 @@ class ParticipationPlugin(AirflowPlugin):
             "name": "Reports",
             "href": "/participation/reports",
             "url_route": "participation-report",
+            "destination": "nav",
+            "nav_top_level": True,
+        },
+        {
+            "name": "Documents",
+            "href": "/participation/documents",
+            "url_route": "participation-documents",
             "destination": "nav",
             "nav_top_level": True,
         },

@@ -6,7 +6,7 @@ so that a run that died, came twice or came late ends where any other would.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.dockets import fits
 from include.documents.chunking import SPLITTER_VERSION, ChunkSizes
 from include.documents.intake import take_files
-from include.documents.model import KIND_OF, LeftOut, Media, Received, SetAside, Unchanged
+from include.documents.model import KIND_OF, LeftOut, Media, Page, Received, SetAside, Unchanged
 from include.documents.parsing import PARSER_VERSION, OcrSettings, parse_file
 from include.documents.parsing.ocr import obstacle
 from include.documents.sniffing import sniff
@@ -35,6 +35,7 @@ from participation.ledger import document_books, metrics
 from participation.ledger.chunks import LedgerChunks
 from participation.ledger.documents import LedgerDocuments, ToParse
 from participation.ledger.locks import item_lock
+from participation.progress import Progress
 from participation.steps import Visit
 
 OnError = Literal["stop", "continue", "retry"]
@@ -66,6 +67,13 @@ class Turns:
     elsewhere: int = 0
     failed: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        told = [f"{self.done} done"]
+        told += [f"{self.set_aside} set aside"] if self.set_aside else []
+        told += [f"{len(self.failed)} failed"] if self.failed else []
+        told += [f"{self.elsewhere} by others"] if self.elsewhere else []
+        return ", ".join(told)
+
     def docket(self, **more: Any) -> dict[str, Any]:
         """For the next task: counts, and the first failures."""
         return {
@@ -83,12 +91,14 @@ def take_turns(
     ids: Iterable[str],
     work: Callable[[str], Outcome],
     on_error: OnError = "retry",
+    amount: Callable[[], str] = str,
 ) -> Turns:
     """Do a step of each document that nobody else holds.
 
     ``work`` says ``elsewhere`` when another worker did it in the meantime. With ``continue`` a
     document that fails is left for the next run; with ``retry`` the others go on and the task is
-    tried again; ``stop`` ends at the first one.
+    tried again; ``stop`` ends at the first one. ``amount`` words what was read or stored so far: the
+    log, and Airflow beside the running task, say after each document how far this worker is.
 
     Raises:
         ProviderUnavailableError, ProviderRefusedError, ConfigurationError: At once: they are about
@@ -98,7 +108,12 @@ def take_turns(
         AirflowSkipException: The other workers left nothing to do.
     """
     turns = Turns()
-    for document_id in ids:
+    ids = list(ids)
+    progress = Progress(visit.context)
+    for place, document_id in enumerate(ids, start=1):
+        progress.say(
+            f"{place} of {len(ids)}: document {document_id[:12]} ({_so_far(turns, amount)})"
+        )
         with item_lock(visit.connection, step, document_id) as taken:
             outcome = _attempted(visit, turns, document_id, work) if taken else "elsewhere"
         turns.elsewhere += outcome == "elsewhere"
@@ -109,6 +124,7 @@ def take_turns(
                 f"stopped at document {document_id}, as asked: "
                 f"{turns.failed[0] if turns.failed else 'it was set aside, see the ledger'}"
             )
+    progress.end(_so_far(turns, amount))
     visit.input_size = turns.done + turns.set_aside + len(turns.failed)
     visit.output_size = turns.done
     if turns.failed and on_error == "retry":
@@ -116,6 +132,10 @@ def take_turns(
     if not visit.input_size:
         raise AirflowSkipException("nothing left for this worker: the others did it")
     return turns
+
+
+def _so_far(turns: Turns, amount: Callable[[], str]) -> str:
+    return ", ".join(part for part in (str(turns), amount()) if part)
 
 
 def _attempted(
@@ -279,32 +299,62 @@ def _kind(visit: Visit, waiting: ToParse) -> str:
 # Read
 
 
+@dataclass(slots=True)
+class Pages:
+    """The pages that one worker met so far."""
+
+    pages_in: int = 0
+    pages_ocr: int = 0
+    pages_set_aside: int = 0
+
+    def add(self, pages: Sequence[Page]) -> None:
+        """Count the pages of one more document."""
+        self.pages_in += len(pages)
+        self.pages_ocr += sum(page.method == "ocr" for page in pages)
+        self.pages_set_aside += sum(page.method == "set_aside" for page in pages)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.pages_in} pages, {self.pages_ocr} by OCR, {self.pages_set_aside} set aside"
+            if self.pages_in
+            else ""
+        )
+
+
 def read_kind(visit: Visit, kind: str, *, ocr: bool, on_error: OnError) -> dict[str, Any]:
     """Read the waiting documents of one kind; one that cannot be read is set aside with its reason."""
     settings = OcrSettings(enabled=ocr)
     can_read_scans = obstacle(settings) is None
     documents = _documents(visit)
+    pages = Pages()
 
     def read(document_id: str) -> Outcome:
         again = documents.to_parse(PARSER_VERSION, ocr=can_read_scans, document_id=document_id)
-        return _read(visit, documents, again[0], settings) if again else "elsewhere"
+        return _read(visit, documents, again[0], settings, pages) if again else "elsewhere"
 
     waiting = [each for each in _waiting(visit, ocr=ocr) if _kind(visit, each) == kind]
     ids = [each.kept.document_id for each in waiting]
-    return take_turns(visit, "parse", ids, read, on_error).docket()
+    turns = take_turns(visit, "parse", ids, read, on_error, lambda: str(pages))
+    return turns.docket(**asdict(pages))
 
 
 def _read(
-    visit: Visit, documents: LedgerDocuments, waiting: ToParse, settings: OcrSettings
+    visit: Visit,
+    documents: LedgerDocuments,
+    waiting: ToParse,
+    settings: OcrSettings,
+    pages: "Pages",
 ) -> Outcome:
     media = _media(visit, waiting)
     if isinstance(media, SetAside):
         return _set_aside(documents, waiting, media)
     path = visit.settings.documents / waiting.kept.stored_path
+    log.info("reading %s: %s, %s bytes", waiting.uri, media, waiting.kept.size_bytes)
     parsed = parse_file(path, media, ocr=settings)
     if isinstance(parsed, SetAside):
         return _set_aside(documents, waiting, parsed)
     documents.add_document(waiting.kept, media, parsed, PARSER_VERSION)
+    pages.add(parsed.pages)
     log.info("read %s: %s pages", waiting.uri, len(parsed.pages))
     return "done"
 

@@ -19,6 +19,7 @@ from include.documents.chunking import SPLITTER_VERSION, chunk
 from include.documents.embedding.engine import EmbeddingEngine
 from include.documents.embedding.openai_compatible import OpenAICompatibleEngine
 from include.documents.model import PAGE_BREAK
+from include.documents.output import outputs_in
 from include.documents.parsing import PARSER_VERSION
 from include.errors import (
     ConfigurationError,
@@ -32,6 +33,7 @@ from participation.hooks.embeddings import connected, embedded, known_as
 from participation.ledger import document_books
 from participation.ledger.chunks import LedgerChunks
 from participation.ledger.datasets import Dataset, Example, LedgerDatasets
+from participation.ledger.document_outputs import LedgerOutputs
 from participation.ledger.documents import LedgerDocuments
 from participation.ledger.embeddings import Embedding, LedgerEmbeddings
 from participation.ledger.gathering import LedgerGathering
@@ -46,6 +48,9 @@ LONGEST_WAIT_S = 600.0
 
 DATASET = "documents"
 """Name of the dataset that is made of all documents."""
+
+DOCKET_OUTPUTS = 100
+"""More never fit into a docket."""
 
 THEME_CHARACTERS = 5_000
 """Beginning of a document that its themes are an example for."""
@@ -130,7 +135,9 @@ def embed(visit: Visit) -> dict[str, Any]:
 
         try:
             step = f"embed {engine.name} {embeddings.chunking_id}"
-            turns = take_turns(visit, step, embeddings.unfinished(), embed_one)
+            turns = take_turns(
+                visit, step, embeddings.unfinished(), embed_one, amount=lambda: f"{stored} vectors"
+            )
             done[engine.name] = turns.done
         except AirflowSkipException:
             log.info("%s: nothing left for this worker", engine.name)
@@ -286,6 +293,8 @@ def build_dataset(visit: Visit) -> dict[str, Any]:
 def reconcile_dataset(visit: Visit) -> dict[str, Any]:
     """Check that the newest version holds what it says, and that no group is in two splits.
 
+    The docket carries the outputs of the documents whose themes this run found, as many as fit.
+
     Raises:
         ReconciliationError: It does not, or a document or a page is nowhere.
         PermanentError: Tasks of this run failed.
@@ -302,7 +311,10 @@ def reconcile_dataset(visit: Visit) -> dict[str, Any]:
             f"dataset {DATASET} version {newest[0].version} holds {held} examples, not "
             f"{newest[0].example_count}, and {torn} documents or groups stand in two splits"
         )
-    return _balanced(visit, version=newest[0].version, examples=held)
+    balanced = _balanced(visit, version=newest[0].version, examples=held)
+    outputs = LedgerOutputs(visit.connection, visit.settings.municipality, themes.ENGINE)
+    ids = outputs.of_run(visit.attempt.dag_id, visit.attempt.run_id)
+    return outputs_in(balanced, outputs.of_documents(ids[:DOCKET_OUTPUTS]), len(ids))
 
 
 # How

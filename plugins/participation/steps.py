@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 class Visit:
     """What a task function is given: the open ledger, who it is, and where to note its sizes.
 
-    ``follows_death`` says that the attempt before this one was killed or ran out of time.
+    ``docket`` is what it hands on; ``follows_death`` says that the attempt before this one was killed
+    or ran out of time.
     """
 
     connection: Connection
@@ -50,6 +51,7 @@ class Visit:
     received_on: date | None = None
     input_size: int | None = None
     output_size: int | None = None
+    docket: dict[str, Any] | None = None
     follows_death: bool = False
 
     @property
@@ -162,7 +164,10 @@ def step_task(
     def run(*args: Any, **kwargs: Any) -> Any:
         with visit(name) as here:
             result = function(*args, visit=here, **kwargs)
-            return docket(**result) if isinstance(result, dict) else docket(value=result)["value"]
+            if not isinstance(result, dict):
+                return docket(value=result)["value"]
+            here.docket = docket(**result)
+            return here.docket
 
     signature = inspect.signature(function)
     kept = [p for p in signature.parameters.values() if p.name != "visit"]
@@ -197,6 +202,7 @@ def _close(connection: Connection, here: Visit, status: Status, message: str | N
         received_on=here.received_on,
         input_size=here.input_size,
         output_size=here.output_size,
+        docket=here.docket,
         error_message=cleaned(message)[0][:2000] if message else None,
     )
 

@@ -38,7 +38,7 @@ def test_every_route_asks_who_and_whether_they_may(route):
 @pytest.mark.parametrize("route", routes(app), ids=lambda route: route.path)
 def test_nobody_gets_in_without_a_login(route):
     """Anonymous is 401 on every route, before anything of it runs."""
-    path = route.path.replace("{day}", "2026-01-12") + "?run_id=x"
+    path = route.path.replace("{day}", "2026-01-12") + "?dag_id=daily_chain&run_id=x"
 
     answer = TestClient(app, raise_server_exceptions=False).get(path, follow_redirects=False)
 

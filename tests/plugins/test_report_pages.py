@@ -10,7 +10,8 @@ pytest.importorskip("airflow", reason="needs Airflow")
 from include.contributions.model import STATES
 from include.errors import ProcessingError
 from participation import contribution_tasks, steps
-from participation.api import app as pages
+from participation.api import daily_reports as pages
+from participation.api import serving
 from participation.ledger import reports
 from participation.operators.report import PublishReportOperator
 
@@ -23,7 +24,7 @@ DAY = date(2026, 1, 12)
 @pytest.fixture
 def publish(ledger, ledger_dsn, tmp_path, monkeypatch):
     """Write the page of a day and note it, as the publishing task does."""
-    monkeypatch.setattr(pages, "ledger_dsn", lambda: ledger_dsn)
+    monkeypatch.setattr(serving, "ledger_dsn", lambda: ledger_dsn)
     monkeypatch.setenv("PARTICIPATION_REPORTS", str(tmp_path))
 
     def publish(day, run_id="chain-1", **figures):

@@ -1,6 +1,9 @@
 -- The ledger of the document workflow: bytes, pages, chunks, vectors, index versions, datasets.
 -- Needs pgvector, which an administrator creates (it is no trusted extension).
 
+ALTER TABLE step_metric ADD COLUMN docket jsonb;
+COMMENT ON COLUMN step_metric.docket IS 'What the attempt handed on: counts and ids, at most 8 KB; a run''s page shows it.';
+
 CREATE TABLE document (
     document_id text PRIMARY KEY CHECK (document_id ~ '^[0-9a-f]{64}$'),
     municipality text NOT NULL,
@@ -246,6 +249,7 @@ CREATE TABLE document_theme (
     engine text NOT NULL,
     text_hash text NOT NULL,
     theme_count integer NOT NULL,
+    found_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (document_id, engine)
 );
 COMMENT ON TABLE document_theme IS 'The text whose themes stand in theme; 0 where it has none.';

@@ -71,7 +71,7 @@ class LedgerDatasets:
             self.connection.execute(
                 "INSERT INTO document_theme (document_id, engine, text_hash, theme_count)"
                 " VALUES (%s, %s, %s, %s) ON CONFLICT (document_id, engine) DO UPDATE SET"
-                " (text_hash, theme_count) = (excluded.text_hash, excluded.theme_count)",
+                " (text_hash, theme_count, found_at) = (excluded.text_hash, excluded.theme_count, now())",
                 (document_id, engine, text_hash, len(themes)),
             )
 

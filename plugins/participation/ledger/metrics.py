@@ -1,7 +1,9 @@
 """One ``step_metric`` row per attempt of every step: the guide's WorkflowMetrics, in the ledger."""
 
+import json
+from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from participation.ledger.attempt import Attempt
 from participation.ledger.connection import Connection
@@ -43,7 +45,7 @@ def open_metric(
             " try_number, received_on) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (dag_id, run_id, task_id, map_index, try_number)"
             " DO UPDATE SET status = 'running', started_at = clock_timestamp(),"
-            " ended_at = NULL, duration_ms = NULL, error_message = NULL",
+            " ended_at = NULL, duration_ms = NULL, error_message = NULL, docket = NULL",
             (
                 municipality,
                 step,
@@ -97,11 +99,12 @@ def close_metric(
     input_size: int | None = None,
     output_size: int | None = None,
     error_message: str | None = None,
+    docket: Mapping[str, Any] | None = None,
 ) -> None:
     """Note how an attempt ended; sizes count items taken and results stored."""
     connection.execute(
         "UPDATE step_metric SET status = %s, item = %s, received_on = %s, input_size = %s,"
-        " output_size = %s, error_message = %s, ended_at = clock_timestamp(),"
+        " output_size = %s, error_message = %s, docket = %s, ended_at = clock_timestamp(),"
         " duration_ms = 1000 * extract(epoch FROM clock_timestamp() - started_at)"
         " WHERE dag_id = %s AND run_id = %s AND task_id = %s AND map_index = %s"
         " AND try_number = %s",
@@ -112,6 +115,7 @@ def close_metric(
             input_size,
             output_size,
             error_message,
+            json.dumps(docket, allow_nan=False) if docket is not None else None,
             attempt.dag_id,
             attempt.run_id,
             attempt.task_id,

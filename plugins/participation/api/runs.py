@@ -1,0 +1,61 @@
+"""What a run of any of the DAGs did: the report behind the tab *Report* of a run."""
+
+from typing import Annotated
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from include.documents import report
+from participation.api import daily_reports
+from participation.api.documents import pages_of
+from participation.api.serving import AIRFLOW_ID, ask, missing, page
+from participation.ledger.connection import Connection
+
+CHAIN = "daily_chain"
+
+DOCUMENT_DAGS = frozenset(
+    {
+        "document_intake",
+        "document_chunking",
+        "document_embedding",
+        "document_indexing",
+        "dataset_creation",
+    }
+)
+
+DagId = Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)]
+
+router = APIRouter(prefix="/runs")
+
+
+def may_see_days(dag_id: DagId, request: Request, user: GetUserDep) -> None:
+    """Ask for the daily reports too where it is one of them that will be shown."""
+    if dag_id not in DOCUMENT_DAGS:
+        requires_access_dag("GET", access_entity=DagAccessEntity.RUN, param_dag_id=CHAIN)(
+            request, user
+        )
+
+
+@router.get("/report", response_class=HTMLResponse)
+def report_of_run(
+    dag_id: DagId, run_id: Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)]
+) -> HTMLResponse:
+    """Show what a run of a document DAG did, else the report of the day that a run worked on."""
+    sent = run_id.replace(" ", "+")  # a plus sign that came unquoted
+    if dag_id not in DOCUMENT_DAGS:
+        return daily_reports.report_of_run(dag_id, sent)
+    found = ask(_run, dag_id, sent)
+    if found is None:
+        return missing(
+            "Pas de rapport",
+            "Cette exécution n'a encore rien noté dans le registre, ou elle est d'une autre commune.",
+        )
+    return page(report.render("document_run", run=found))
+
+
+def _run(
+    connection: Connection, municipality: str, dag_id: str, run_id: str
+) -> report.RunReport | None:
+    return pages_of(connection, municipality).run(dag_id, run_id)
