@@ -18,6 +18,11 @@ def _own_hyphen_before(line_end: str) -> re.Pattern[str]:
 _OWN_HYPHEN = _own_hyphen_before(_LINE_END_HYPHEN.pattern)
 _OWN_VISIBLE_HYPHEN = _own_hyphen_before("-\n")
 """A line end at a hyphen that the word has of its own: *Saint-Onneau*, *après-midi*, *rendez-vous*."""
+_LIGATURE = re.compile(
+    r"(?<![-\w])(?:(?!(?:[Dd]éfi|[Ww]ifi|[Ss]uffi|[Bb]ouffi) |fi d(?:e|es|u|['’]))[^\W\d_]*f[il]"
+    r"|[Dd]éfi(?= ni)|[Ss]uffi(?= (?:sa|re))) (?=[a-zà-ÿ])"
+)
+"""The blank that a joined *fi* or *fl* leaves in a word; few French words end so by themselves."""
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\uffff]")
 _TRAILING = re.compile("(?<![ \t\u00a0])[ \t\u00a0]+\n")
@@ -49,3 +54,12 @@ def join_broken_words(text: str) -> str:
     'de Pont-Croix à demi-mort'
     """
     return _BROKEN_WORD.sub("", _OWN_VISIBLE_HYPHEN.sub("-", text))
+
+
+def join_ligatures(text: str) -> str:
+    """Make words whole that a PDF's joined letters part.
+
+    >>> join_ligatures("afi n de défi nir un édifi ce, un défi, faire fi de tout")
+    'afin de définir un édifice, un défi, faire fi de tout'
+    """
+    return _LIGATURE.sub(lambda found: found[0][:-1], text)
