@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from include.documents.model import Page, PageReason
 from include.documents.parsing import ocr
-from include.documents.parsing.cleaning import clean
+from include.documents.parsing.cleaning import clean, join_ligatures
 from include.documents.parsing.draft import Draft
 from include.documents.parsing.layers import MARGIN, STAMP_CHARACTERS, Layer, Verdict, judge
 from include.documents.parsing.sentences import DocumentRefusedError, pages_phrase
@@ -168,7 +168,7 @@ def ocr_page(number: int, reading: ocr.Reading) -> Page:
 def _layer(page: "PdfPage", text: "PdfTextPage") -> Layer:
     left, bottom, right, top = page.get_bbox()
     # Imposed magazine pages carry their neighbours outside the visible box.
-    own = clean(text.get_text_bounded(left, bottom, right, top))
+    own = join_ligatures(clean(text.get_text_bounded(left, bottom, right, top)))
     if len(own) > STAMP_CHARACTERS:
         # Its pictures decide nothing, and a plan holds a hundred thousand objects to look through.
         return Layer(own, 0, in_margin=False)
