@@ -86,7 +86,7 @@ def running(context: ssl.SSLContext | None = None) -> Iterator[Site]:
             with suppress(OSError):
                 answer(self)
 
-        do_GET = do_POST = _serve  # noqa: N815 - as the standard library calls them
+        do_GET = do_POST = do_PUT = _serve  # noqa: N815 - as the standard library calls them
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

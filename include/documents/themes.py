@@ -125,6 +125,17 @@ class ThemeExtractor:
             count,
         )
 
+    def without_names(self, text: str) -> str:
+        """Write ``[nom]`` where a text names a person; what nobody vouched for stays as it is."""
+        tokens = self._with_places(tokens_of(text), text)
+        parts: list[str] = []
+        at = 0
+        for position in sorted(self._names(tokens)):
+            token = tokens[position]
+            parts += [text[at : token.start], "[nom]"]
+            at = token.start + len(token.surface)
+        return "".join([*parts, text[at:]])
+
     def _rarity(self, words: Sequence[str]) -> float:
         each = [
             min(CAP, math.log1p(COMMON / (1 + self.frequencies.get(word, 0)))) for word in words
@@ -163,10 +174,22 @@ class ThemeExtractor:
 
     def _stems(self, tokens: Sequence[Token]) -> list[str]:
         """Give each token that may begin or end a theme its singular, and the others nothing."""
+        known = self._known(tokens)
+        usable = {word for word in known - self.stop_words if word and len(word) >= SHORTEST_WORD}
+        names = self._names(tokens)
+        return [
+            _singular(token.folded) if token.folded in usable and at not in names else ""
+            for at, token in enumerate(tokens)
+        ]
+
+    def _names(self, tokens: Sequence[Token]) -> set[int]:
         places = frozenset(at for at, token in enumerate(tokens) if " " in token.folded)
+        return name_positions(tokens, self.signs, places, self._known(tokens))
+
+    def _known(self, tokens: Sequence[Token]) -> frozenset[str]:
         small = Counter(token.folded for token in tokens if not token.is_capital)
         # Written small twice, an unknown word is a word; once, it may be a misreading.
-        known = frozenset(
+        return frozenset(
             token.folded
             for token in tokens
             if token.folded in self.frequencies
@@ -174,12 +197,6 @@ class ThemeExtractor:
             or token.surface in self.signs.acronyms
             or small[token.folded] > 1
         )
-        usable = {word for word in known - self.stop_words if word and len(word) >= SHORTEST_WORD}
-        names = name_positions(tokens, self.signs, places, known)
-        return [
-            _singular(token.folded) if token.folded in usable and at not in names else ""
-            for at, token in enumerate(tokens)
-        ]
 
     def _with_places(self, tokens: Sequence[Token], text: str) -> list[Token]:
         """Join the words of a place of the town into one token."""

@@ -18,9 +18,11 @@ TASK_MODULES = (
     "participation.days",
     "participation.defaults",
     "participation.document_tasks",
+    "participation.draft_tasks",
     "participation.github_tasks",
     "participation.index_tasks",
     "participation.operators.report",
+    "participation.publish_tasks",
     "participation.steps",
 )
 """What the DAG files import of this package; with it comes all of the domain and of the ledger."""

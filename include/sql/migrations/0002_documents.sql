@@ -292,6 +292,50 @@ CREATE TRIGGER dataset_immutable BEFORE UPDATE OR DELETE ON dataset
 CREATE TRIGGER dataset_example_immutable BEFORE UPDATE OR DELETE ON dataset_example
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+CREATE TABLE dataset_publication (
+    dataset_id bigint NOT NULL REFERENCES dataset,
+    target text NOT NULL,
+    next_position integer NOT NULL DEFAULT 0,
+    sent_count integer NOT NULL DEFAULT 0,
+    warning text,
+    begun_at timestamptz NOT NULL DEFAULT now(),
+    published_at timestamptz,
+    PRIMARY KEY (dataset_id, target)
+);
+COMMENT ON TABLE dataset_publication IS 'How far a version was sent elsewhere; a run goes on at next_position. Without published_at it is not whole there.';
+
+CREATE TABLE document_drafting (
+    document_id text NOT NULL REFERENCES document,
+    text_hash text NOT NULL,
+    model text NOT NULL,
+    prompt_version text NOT NULL,
+    draft_count integer NOT NULL,
+    note text,
+    run_id text,
+    drafted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (document_id, text_hash, model, prompt_version)
+);
+COMMENT ON TABLE document_drafting IS 'A text that a model was asked for drafts; nobody pays for the same answer twice. note says why there is none.';
+
+CREATE TABLE drafted_contribution (
+    drafted_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    municipality text NOT NULL,
+    document_id text NOT NULL,
+    text_hash text NOT NULL,
+    model text NOT NULL,
+    prompt_version text NOT NULL,
+    is_generated boolean NOT NULL DEFAULT true CHECK (is_generated),
+    theme text NOT NULL,
+    constat_factuel text NOT NULL,
+    idees_ameliorations text NOT NULL,
+    quote text NOT NULL,
+    page_number integer NOT NULL,
+    run_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (document_id, text_hash, model, prompt_version) REFERENCES document_drafting
+);
+COMMENT ON TABLE drafted_contribution IS 'Written by a model from a document, by nobody else. No citizen''s text: nothing copies these rows into contribution, and none of them is judged, counted or reported as one.';
+
 CREATE TABLE web_source (
     municipality text NOT NULL,
     uri text NOT NULL,

@@ -1,0 +1,94 @@
+"""Send new dataset versions to Opik, where the connection ``participation_opik`` names one.
+
+Its host is the address up to and without ``/v1``, its password the key, its extra ``{"workspace": ...}``.
+Nobody waits for it: whatever goes wrong is a warning, and the next run goes on where this one stopped.
+"""
+
+import logging
+import time
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+
+from include.documents import opik
+from include.errors import PermanentError, TransientError, cause_chain
+from participation.index_tasks import DATASET
+from participation.ledger.publications import LedgerPublications, Publication
+from participation.steps import Visit
+
+OPIK_CONN_ID = "participation_opik"
+
+BUDGET_S = 300.0
+"""For all versions of a run; what is left is sent by the next one."""
+
+log = logging.getLogger(__name__)
+
+
+def publish(visit: Visit) -> dict[str, Any]:
+    """Send what is missing there.
+
+    Raises:
+        AirflowSkipException: No connection, or everything is there.
+    """
+    try:
+        connection = BaseHook.get_connection(OPIK_CONN_ID)
+    except AirflowNotFoundException:
+        raise AirflowSkipException(
+            f"nothing to do: there is no connection {OPIK_CONN_ID}"
+        ) from None
+    told: dict[str, Any] = {"published": [], "sent": 0, "kept_back": 0, "warnings": []}
+    try:
+        workspace = str(connection.extra_dejson.get("workspace", ""))
+        site = opik.OpikSite(
+            connection.host or "", connection.password or "", workspace, opik.DEADLINE_S
+        )
+    except PermanentError as error:
+        return _warned(told, str(error))
+    publications = LedgerPublications(visit.connection, visit.settings.municipality, site.name)
+    waiting = publications.begin(DATASET)
+    if not waiting:
+        raise AirflowSkipException(f"nothing to do: every version is at {site.name}")
+    deadline = time.monotonic() + BUDGET_S
+    for publication in waiting:
+        visit.item = f"dataset {DATASET} version {publication.version}"
+        try:
+            _send(visit, site, publications, publication, deadline, told)
+        except (TransientError, PermanentError) as error:
+            # The next version would meet the same: it waits with this one.
+            publications.warn(publication, cause_chain(error)[:500])
+            _warned(told, f"{visit.item} is not whole there: {cause_chain(error)}")
+            break
+    visit.input_size, visit.output_size = len(waiting), told["sent"]
+    return told
+
+
+def _send(
+    visit: Visit,
+    site: opik.OpikSite,
+    publications: LedgerPublications,
+    publication: Publication,
+    deadline: float,
+    told: dict[str, Any],
+) -> None:
+    town = visit.settings.municipality
+    version = opik.Version(
+        f"{town}-{DATASET}-v{publication.version}", publication.content_hash, publication.created_at
+    )
+    site.create(version, f"Version {publication.version} of {DATASET}, {publication.content_hash}")
+    items = (opik.Item(*row) for row in publications.examples(publication))
+    for batch in opik.batches(items):
+        if time.monotonic() > deadline:
+            raise TransientError(f"{BUDGET_S:.0f} s are over; the next run sends the rest")
+        site.send(version, batch)
+        publications.sent(publication, batch[-1].position + 1, len(batch))
+        told["sent"] += len(batch)
+    publications.end(publication)
+    told["kept_back"] += publications.kept_back(publication)
+    told["published"].append(publication.version)
+
+
+def _warned(told: dict[str, Any], sentence: str) -> dict[str, Any]:
+    log.warning("%s", sentence)
+    told["warnings"].append(sentence[:500])
+    return told
