@@ -302,6 +302,7 @@ class RunReport:
         set_aside: What it set aside, resolved since or not.
         open_before: How much more of the town is set aside.
         waiting: Documents that wait to be read now.
+        names: What the documents are called whose outputs it carries.
     """
 
     municipality: str
@@ -314,6 +315,12 @@ class RunReport:
     set_aside: Listing[Refusal] = field(default_factory=Listing)
     open_before: int = 0
     waiting: int = 0
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def partly_read(self) -> list[ListedDocument]:
+        """Documents it read of which pages are set aside."""
+        return [each for each in self.read.items if each.pages_set_aside]
 
     @property
     def is_intake(self) -> bool:
@@ -336,14 +343,17 @@ class RunReport:
         """What its tasks handed on, step by step; what each worker counted for itself is added up."""
         told: dict[str, dict[str, Any]] = {}
         for each in self.attempts:
-            if not (flat := _scalars(each.docket)):
+            flat = _scalars(each.docket)
+            if each.map_index >= 0:  # what a worker leaves to the others, they count
+                flat = [(name, value) for name, value in flat if name != "elsewhere"]
+            if not flat:
                 continue
             engine = dict(flat).get("engine")
             step = told.setdefault(f"{each.step} · {engine}" if engine else each.step, {})
             for name, value in flat:
                 counts = isinstance(value, int) and name not in NAMES and each.map_index >= 0
                 step[name] = step.get(name, 0) + value if counts else value
-        return told
+        return {step: _worth_saying(figures) for step, figures in told.items()}
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
@@ -379,12 +389,20 @@ NAMES = frozenset({"chunking_id", "index_id", "dataset_id", "version"})
 """Numbers that name something: those of two workers are not added up."""
 
 
+def _worth_saying(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """In the order of their words, without those that are zero unless all of them are."""
+    order = list(wording.FIGURES)
+    known = [name for name in order if name in figures]
+    ordered = {name: figures[name] for name in [*known, *sorted(figures.keys() - set(order))]}
+    return {name: value for name, value in ordered.items() if value != 0} or ordered
+
+
 def _scalars(docket: Mapping[str, Any]) -> list[tuple[str, Any]]:
     flat: list[tuple[str, Any]] = []
     for name, value in docket.items():
         if isinstance(value, Mapping) and name in {"documents", "left", "live"}:
             flat += [(f"{name} · {key}", _of_engine(each)) for key, each in value.items()]
-        elif isinstance(value, int | float | str) and name != "ocr":
+        elif isinstance(value, int | float | str) and name not in {"ocr", "set_aside_count"}:
             flat.append((name, value))
     return flat
 

@@ -47,6 +47,7 @@ STANDINGS = {
     "answers": "cherchable",
     "read": "lu, bientôt cherchable",
     "waits": "attend d'être lu",
+    "unreadable": "aucune page lisible",
     "set_aside": "mis de côté",
     "former": "ancienne version",
 }
@@ -56,6 +57,8 @@ STANDING_SENTENCES = {
     "answers": "Ce document est lu et répond aux questions de la recherche.",
     "read": "Ce document est lu ; les étapes suivantes ne sont pas encore toutes passées.",
     "waits": "Ce document est conservé et sera lu par la prochaine exécution de document_intake.",
+    "unreadable": "Ce document a été ouvert, mais aucune de ses pages n'a pu être lue : la recherche ne peut"
+    " pas le trouver.",
     "set_aside": "Ce document n'a pas pu être lu. Le fichier reçu est conservé tel quel.",
     "former": "Une version plus récente l'a remplacé dans sa source ; il est conservé tel quel.",
 }
@@ -82,11 +85,11 @@ STATUSES = {
 }
 
 FIGURES = {
-    "new": "documents nouveaux",
-    "changed": "documents modifiés",
-    "unchanged": "documents inchangés",
+    "new": "fichiers nouveaux",
+    "changed": "fichiers modifiés",
+    "unchanged": "fichiers inchangés",
     "waits": "fichiers à revoir au prochain passage",
-    "elsewhere": "laissés à un autre travail",
+    "elsewhere": "fichiers laissés aux contributions",
     "set_aside": "mis de côté",
     "done": "documents traités",
     "pages_in": "pages",
@@ -105,7 +108,6 @@ FIGURES = {
     "engine": "moteur",
     "chunking_id": "découpage n°",
     "dataset_id": "jeu de données n°",
-    "set_aside_count": "mis de côté dans la commune",
     "outputs_left_out": "résultats non montrés",
 }
 """What the tasks of a run hand on, by their own names."""
@@ -142,6 +144,11 @@ class PageReason:
 
     short: str
     advice: str
+
+    @property
+    def heading(self) -> str:
+        """The same, above a list of pages."""
+        return self.short[:1].upper() + self.short[1:]
 
 
 PAGE_REASONS = {

@@ -213,7 +213,15 @@ def test_the_list_counts_every_page_and_filters(browser, steps):
         assert found in filtered
         assert filtered.count('<th scope="row"') == 1
         assert "4\u00a0documents" in filtered
-    assert see(browser, "/documents?standing=nonsense").count('<th scope="row"') == 4
+    assert "aucune page lisible" not in shown
+    steps.keep("/srv/depot/e.pdf", "e")
+    steps.documents.add_document(
+        kept("e"), Media.PDF, ParsedDocument((page(1, "", "broken"),)), PARSER
+    )
+    run(steps)
+    assert "e.pdf" in see(browser, "/documents?standing=unreadable")
+    assert see(browser, "/documents?standing=answers").count('<th scope="row"') == 2
+    assert see(browser, "/documents?standing=nonsense").count('<th scope="row"') == 5
 
 
 def test_lost_pages_are_said_loudly(browser, steps, ledger):
@@ -363,7 +371,8 @@ def test_the_report_of_an_intake_says_what_it_met(browser, steps, ledger):
     attempt(ledger, task_id="choose", status="skipped", error_message="nothing to do: all is read")
     attempt(ledger, task_id="reconcile")
     steps.keep("/srv/depot/now.pdf", "now")
-    steps.parse("now", QUAY, title="Lu pendant")
+    parsed = ParsedDocument((page(1, QUAY), page(2, "", "broken")), title="Lu pendant")
+    steps.documents.add_document(kept("now"), Media.PDF, parsed, PARSER)
     steps.keep("/srv/depot/bad.pdf", "bad")
     type(steps.documents)(ledger, TOWN, "run+1").set_aside(
         "/srv/depot/bad.pdf", sha("bad"), "parse", SetAside("truncated", "Fichier incomplet ici.")
@@ -373,9 +382,10 @@ def test_the_report_of_an_intake_says_what_it_met(browser, steps, ledger):
     shown = see(browser, path)
 
     assert "encore en cours" in shown
-    assert "documents nouveaux : 1\u202f200" in shown
+    assert "fichiers nouveaux : 1\u202f200" in shown
     assert "documents traités : 5" in shown
     assert "gros.pdf" in shown
+    assert "1\u00a0page mise de côté sur 2" in shown
     assert "une panne passagère" in shown
     assert "nothing to do: all is read" in shown
     assert "Lu pendant" in shown
@@ -389,6 +399,7 @@ def test_the_report_of_an_intake_says_what_it_met(browser, steps, ledger):
 
 def test_the_report_of_a_later_step_shows_its_figures(browser, steps, ledger):
     """A short page: what the run handed on, and the outputs of its documents."""
+    steps.keep("/srv/depot/quai.pdf", "a")
     output = {"document_id": sha("a"), "extracted_themes": ["quai"], "warnings": [HOSTILE]}
     attempt(
         ledger,
@@ -400,7 +411,7 @@ def test_the_report_of_a_later_step_shows_its_figures(browser, steps, ledger):
     shown = see(browser, "/runs/report?dag_id=dataset_creation&run_id=run%2B1")
 
     assert "exemples du jeu de données : 1\u202f520" in shown
-    assert f'href="../documents/{sha("a")}"' in shown
+    assert f'href="../documents/{sha("a")}">quai.pdf<' in shown
     assert "terminée en" in shown
 
 

@@ -1,7 +1,9 @@
 """The document workflow's tasks, called as Airflow calls them but in this process, on a real ledger."""
 
+import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +14,12 @@ pytest.importorskip("airflow", reason="needs Airflow")
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from include.dockets import fits
 from include.documents.chunking import ChunkSizes
+from include.documents.model import Page
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
 from participation import document_tasks, index_tasks
-from participation.ledger import connect, document_books
+from participation.ledger import connect, document_books, metrics
 from participation.ledger.attempt import Attempt
 from participation.ledger.datasets import Example, LedgerDatasets
 from participation.ledger.locks import item_lock
@@ -321,6 +325,65 @@ def test_documents_that_repeat_each_other_stay_in_one_split(visit, inbox):
     assert splits[0][2] == 2
     assert {row[1] for row in splits} == {1}
     assert LedgerDatasets(visit.connection, TOWN).newest("documents")[0].version == 1
+
+
+class Shown(dict):
+    """What Airflow shows beside a running task; refuses to be written when it is broken."""
+
+    broken = False
+
+    def set(self, key, value):
+        if self.broken:
+            raise RuntimeError("the API server is away")
+        self.setdefault(key, []).append(value)
+
+
+def test_a_worker_says_how_far_it_is(visit, caplog):
+    """N of M with what was read so far, in the log, beside the task, and as its name in the grid."""
+    caplog.set_level(logging.INFO, logger="participation.progress")
+    shown = visit.context["task_state_store"] = Shown()
+    pages = document_tasks.Pages()
+
+    def read(document_id):
+        pages.add([Page(1, "", "ocr"), Page(2, "", "set_aside", reason="empty")])
+        return "set_aside" if document_id == "b" else "done"
+
+    document_tasks.take_turns(visit, "step", "abc", read, amount=lambda: str(pages))
+
+    assert caplog.messages[:2] == [
+        "1 of 3: document a (0 done)",
+        "2 of 3: document b (1 done, 2 pages, 1 by OCR, 1 set aside)",
+    ]
+    end = "2 done, 1 set aside, 6 pages, 3 by OCR, 3 set aside"
+    assert shown["progress"] == ["1 of 3: document a (0 done)", end]
+    assert visit.context["progress"] == end
+
+
+def test_work_goes_on_where_its_progress_cannot_be_shown(visit):
+    """What is shown beside a task never decides whether its work is done."""
+    visit.context["task_state_store"] = Shown()
+    visit.context["task_state_store"].broken = True
+
+    assert document_tasks.take_turns(visit, "step", "ab", lambda _id: "done").done == 2
+
+
+def test_the_dataset_run_carries_the_outputs_of_its_documents(visit, inbox, ledger):
+    """Of those whose themes it found, and of no others."""
+    (inbox / "cassé.pdf").write_bytes(b"%PDF-1.7\nrien de bon\n%%EOF\n")
+    take_in(visit)
+    chain(visit)
+    themed = visit.connection.execute("SELECT count(*) FROM document_theme").fetchone()[0]
+    visit = replace(visit, attempt=replace(visit.attempt, dag_id="dataset_creation"))
+
+    assert index_tasks.reconcile_dataset(visit)["outputs"] == []
+    metrics.open_metric(ledger, TOWN, visit.attempt, "themes")
+    assert index_tasks.reconcile_dataset(visit)["outputs"] == [], "others found them, before"
+    ledger.execute("UPDATE step_metric SET started_at = now() - interval '1 hour'")
+    told = index_tasks.reconcile_dataset(visit)
+
+    assert len(told["outputs"]) + told["outputs_left_out"] == themed
+    assert all(each["extracted_themes"] for each in told["outputs"])
+    assert fits(told)
 
 
 def test_an_event_stays_a_docket():

@@ -132,3 +132,24 @@ def test_an_attempt_knows_that_the_one_before_died(ledger, instance, end, follow
 
     with steps.visit("validate") as here:
         assert here.follows_death is follows
+
+
+@pytest.mark.postgres
+def test_what_a_task_hands_on_is_on_record(ledger, instance):
+    """A run's page shows it; a list or a number is only handed to the next task."""
+    undecorated = steps.step_task(decorator=lambda **_arguments: lambda run: run)
+
+    def count(*, visit):
+        """Count."""
+        return {"new": 3, "left": {"bm25": 0}}
+
+    def number(*, visit):
+        """Number."""
+        return [0, 1]
+
+    assert undecorated(count)() == {"new": 3, "left": {"bm25": 0}}
+    instance.task_id = "plan"
+    assert undecorated(number)() == [0, 1]
+
+    stored = ledger.execute("SELECT step, docket FROM step_metric ORDER BY metric_id").fetchall()
+    assert stored == [("count", {"new": 3, "left": {"bm25": 0}}), ("number", None)]

@@ -6,7 +6,7 @@ has met is ever shown.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from include.documents.report import (
@@ -54,6 +54,7 @@ listed AS (
                     SELECT FROM document_set_aside s WHERE s.document_id = met.document_id
                     AND s.municipality = %(municipality)s AND s.resolved_at IS NULL) THEN 'set_aside'
                 WHEN d.parsed_at IS NULL THEN 'waits'
+                WHEN d.pages_read = 0 THEN 'unreadable'
                 WHEN EXISTS (SELECT FROM index_version v JOIN index_document i USING (index_id)
                              WHERE v.municipality = %(municipality)s AND v.state = 'live'
                              AND i.document_id = met.document_id AND i.text_hash = d.text_hash)
@@ -285,7 +286,11 @@ class LedgerDocumentPages:
         is_running = any(each.status == "running" for each in attempts)
         ended_at = None if is_running else max(row[12] for row in rows)
         report = RunReport(self.municipality, dag_id, run_id, attempts, started_at, ended_at)
-        return self._with_documents(report) if report.is_intake else report
+        if report.is_intake:
+            return self._with_documents(report)
+        return replace(
+            report, names=self._names_of([each["document_id"] for each in report.outputs])
+        )
 
     def _with_documents(self, report: RunReport) -> RunReport:
         names = self._names(run=report.run_id)
@@ -296,13 +301,8 @@ class LedgerDocumentPages:
             names,
         )
         waiting = self.totals().standings.get("waits", 0)
-        return RunReport(
-            report.municipality,
-            report.dag_id,
-            report.run_id,
-            report.attempts,
-            report.started_at,
-            report.ended_at,
+        return replace(
+            report,
             read=self._listed(
                 since=report.started_at, until=report.ended_at, limit=LISTED_SET_ASIDE
             ),
@@ -310,6 +310,15 @@ class LedgerDocumentPages:
             open_before=before.total,
             waiting=waiting,
         )
+
+    def _names_of(self, ids: list[str]) -> dict[str, str]:
+        rows = self.connection.execute(
+            "SELECT DISTINCT ON (document_id) document_id, title, uri FROM document_origin"
+            " LEFT JOIN document USING (document_id) WHERE document_origin.municipality = %s"
+            " AND document_id = ANY(%s) ORDER BY document_id, origin_id",
+            (self.municipality, ids),
+        ).fetchall()
+        return {document_id: name_of(title, uri) for document_id, title, uri in rows}
 
     def _listed(self, *, limit: int, offset: int = 0, **asked: Any) -> Listing[ListedDocument]:
         names = {"act_kind": None, "standing": None, "since": None, "until": None, **asked}
