@@ -100,7 +100,7 @@ def embed(visit: Visit) -> dict[str, Any]:
             embeddings: LedgerEmbeddings = embeddings,
         ) -> Outcome:
             nonlocal stored
-            if document_id not in embeddings.unfinished():
+            if not embeddings.unfinished(document_id):
                 return "elsewhere"
             for batch in embeddings.to_embed(EMBED_TEXTS, document_id):
                 vectors = engine.embed_documents([text.content for text in batch])
