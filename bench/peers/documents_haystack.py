@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - its libraries are loaded after the fork: their threads do not come along
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,12 @@ def _hashed() -> Any:
     class Hashed:
         @component.output_types(documents=list[Document])  # type: ignore[untyped-decorator] - not installed here
         def run(self, documents: list[Document]) -> dict[str, list[Document]]:
+            made = []
             for each in documents:
                 # PostgreSQL stores no NUL, and a lone surrogate is no text.
                 clean = (each.content or "").encode("utf-8", "ignore").decode().replace("\0", "")
-                each.content = clean
-                each.embedding = hashed.vector(clean)
-            return {"documents": documents}
+                made.append(replace(each, content=clean, embedding=hashed.vector(clean)))
+            return {"documents": made}
 
     return Hashed()
 
