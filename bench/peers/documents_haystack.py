@@ -73,7 +73,7 @@ def _hashed() -> Any:
 
     @component
     class Hashed:
-        @component.output_types(documents=list[Document])  # type: ignore[untyped-decorator] - not installed here
+        @component.output_types(documents=list[Document])  # type: ignore[untyped-decorator]  # not here
         def run(self, documents: list[Document]) -> dict[str, list[Document]]:
             made = []
             for each in documents:

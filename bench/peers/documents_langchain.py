@@ -71,7 +71,7 @@ def prepare(task: team.Task) -> None:
 def _hashed() -> Any:
     from langchain_core.embeddings import Embeddings
 
-    class Hashed(Embeddings):  # type: ignore[misc] - not installed here
+    class Hashed(Embeddings):  # type: ignore[misc]  # not installed here
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
             return [hashed.vector(text) for text in texts]
 

@@ -66,7 +66,7 @@ def _store(task: team.Task) -> Any:
 def _hashed() -> Any:
     from llama_index.core.embeddings import BaseEmbedding
 
-    class Hashed(BaseEmbedding):  # type: ignore[misc] - not installed here
+    class Hashed(BaseEmbedding):  # type: ignore[misc]  # not installed here
         def _get_text_embedding(self, text: str) -> list[float]:
             return hashed.vector(text)
 
