@@ -35,7 +35,8 @@ SELECT count(*)::int FROM participation.dataset d JOIN participation.index_versi
 ON v.state = 'live' AND (d.provenance ->> 'index_id')::bigint = v.index_id
 """
 BOOKS = """
-SELECT count(*)::int, sum(page_count)::int, sum(pages_read)::int, sum(pages_set_aside)::int,
+SELECT count(*)::int, coalesce(sum(page_count), 0)::int, coalesce(sum(pages_read), 0)::int,
+       coalesce(sum(pages_set_aside), 0)::int,
        (SELECT count(*)::int FROM participation.page),
        (SELECT count(*)::int FROM participation.document_set_aside WHERE resolved_at IS NULL),
        (SELECT count(*)::int FROM participation.chunk WHERE NOT is_parent)
