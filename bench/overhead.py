@@ -238,7 +238,12 @@ class TwoProcesses(Contestant):
         with ExitStack() as stack:
             runners = [
                 stack.enter_context(
-                    runner(self.python, self.script, numbers, self.dsn, self.environment())
+                    runner(
+                        self.python,
+                        self.script,
+                        {"first": numbers.start, "end": numbers.stop, "dsn": self.dsn},
+                        self.environment(),
+                    )
                 )
                 for numbers in asked.shares(self.process_count)
             ]
@@ -462,12 +467,11 @@ OWN_ORDER = {OwnInAirflow.name: 0, Own.name: 1, Plain.name: 2, Dbos.name: 3, Cel
 
 @contextmanager
 def runner(
-    python: str, script: str, numbers: range, dsn: str, environ: Mapping[str, str]
+    python: str, script: str, share: Mapping[str, Any], environ: Mapping[str, str]
 ) -> Iterator["subprocess.Popen[str]"]:
     """Start a process on its share and wait until it is set up."""
-    share = json.dumps({"first": numbers.start, "end": numbers.stop, "dsn": dsn})
     process = subprocess.Popen(
-        [python, str(PEERS / script), share],
+        [python, str(PEERS / script), json.dumps(share)],
         env={**_clean_environment(), **environ},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -483,18 +487,18 @@ def runner(
 
 
 def race(
-    runners: Sequence["subprocess.Popen[str]"], bystanders: Sequence[int]
+    runners: Sequence["subprocess.Popen[str]"], bystanders: Sequence[int], limit_s: float = LIMIT_S
 ) -> tuple[float, float, list[dict[str, Any]]]:
-    """Fire the gun and return wall seconds, CPU seconds, and what everybody said at the end."""
+    """Fire the gun and return wall seconds, CPU seconds, and what everybody said."""
     pids = [*(process.pid for process in runners), *bystanders]
-    with meter.cpu_of(pids) as spent, time_limit(runners):
+    said: list[dict[str, Any]] = []
+    with meter.cpu_of(pids) as spent, time_limit(runners, limit_s):
         began = time.monotonic()
         for process in runners:
             _tell(process)
         for process in runners:
-            _heard(process, "done")
+            said += _heard(process, "done")
         wall_s = time.monotonic() - began
-    said = []
     for process in runners:
         _tell(process)
         said += [json.loads(line) for line in _output(process) if line.startswith("{")]
@@ -502,7 +506,9 @@ def race(
 
 
 @contextmanager
-def time_limit(runners: Sequence["subprocess.Popen[str]"]) -> Iterator[None]:
+def time_limit(
+    runners: Sequence["subprocess.Popen[str]"], limit_s: float = LIMIT_S
+) -> Iterator[None]:
     """Kill processes that are still at work after the limit; whoever listens to them hears the end.
 
     Raises:
@@ -515,13 +521,13 @@ def time_limit(runners: Sequence["subprocess.Popen[str]"]) -> Iterator[None]:
         for process in runners:
             process.kill()
 
-    timer = threading.Timer(LIMIT_S, end)
+    timer = threading.Timer(limit_s, end)
     timer.start()
     try:
         yield
     except ContestantError as error:
         if reached.is_set():
-            raise ContestantError(f"not done after {LIMIT_S} s") from error
+            raise ContestantError(f"not done after {limit_s:.0f} s") from error
         raise
     finally:
         timer.cancel()
@@ -598,10 +604,15 @@ def wait_for_port(port: int) -> None:
     raise ContestantError(f"nobody listens on port {port}")
 
 
-def _heard(process: "subprocess.Popen[str]", word: str) -> None:
+def _heard(process: "subprocess.Popen[str]", word: str) -> list[dict[str, Any]]:
+    """Wait for a word and return what was said before it."""
+    said: list[dict[str, Any]] = []
     for line in _output(process):
-        if line.startswith("{") and json.loads(line).get(word):
-            return
+        if not line.startswith("{"):
+            continue
+        said.append(json.loads(line))
+        if said[-1].get(word):
+            return said[:-1]
     raise ContestantError(f"its process ended before it was {word}: see above")
 
 

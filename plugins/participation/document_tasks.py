@@ -18,7 +18,16 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.dockets import fits
 from include.documents.chunking import SPLITTER_VERSION, ChunkSizes
 from include.documents.intake import take_files
-from include.documents.model import KIND_OF, LeftOut, Media, Page, Received, SetAside, Unchanged
+from include.documents.model import (
+    KIND_OF,
+    LeftOut,
+    Media,
+    Page,
+    Received,
+    SetAside,
+    Unchanged,
+    Validators,
+)
 from include.documents.parsing import PARSER_VERSION, OcrSettings, parse_file
 from include.documents.parsing.ocr import obstacle
 from include.documents.sniffing import sniff
@@ -54,6 +63,9 @@ READERS = {
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "hdfs", "oss"})
 """Schemes a folder may have; web addresses go through the guarded client instead."""
+
+SEEN_AT_ONCE = 500
+"""Sources that have not changed are noted together: a commit for each would cost more than reading it."""
 
 log = logging.getLogger(__name__)
 
@@ -169,12 +181,16 @@ def find_documents(visit: Visit, params: dict[str, Any]) -> dict[str, Any]:
     documents = _documents(visit)
     counts = dict.fromkeys(("new", "changed", "unchanged", "waits", "elsewhere", "set_aside"), 0)
     waiting: list[str] = []
+    seen: list[str] = []
     for outcome in _outcomes(visit, folder, urls, documents):
         match outcome:
             case Received():
-                counts[_noted(visit, documents, outcome)] += 1
+                noted = _noted(visit, documents, outcome)
+                counts[noted] += 1
+                if noted == "unchanged":
+                    seen.append(outcome.uri)
             case Unchanged():
-                documents.seen_again(outcome.uri)
+                seen.append(outcome.uri)
                 counts["unchanged"] += 1
             case LeftOut():
                 counts[outcome.standing] += 1
@@ -183,6 +199,10 @@ def find_documents(visit: Visit, params: dict[str, Any]) -> dict[str, Any]:
                     documents.set_aside(outcome.uri, None, "find", outcome.why)
                 elif outcome.standing == "waits":
                     waiting.append(f"{outcome.uri[-120:]}: {outcome.why.detail}"[:300])
+        if len(seen) >= SEEN_AT_ONCE:
+            documents.seen_again(seen)
+            seen.clear()
+    documents.seen_again(seen)
     if sizes is not None:
         chunks = LedgerChunks(visit.connection, visit.settings.municipality)
         chunks.choose(sizes, SPLITTER_VERSION, visit.attempt.run_id)
@@ -220,6 +240,9 @@ def _location(visit: Visit, folder: str | None) -> Location:
 
 def _noted(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
     before = documents.known_origin(received.uri)
+    as_before = Validators(received.kept.document_id, received.etag, received.last_modified)
+    if before == as_before:
+        return "unchanged"
     if before is None or before.document_id != received.kept.document_id:
         media = _sniffed(visit.settings.documents, received.kept.stored_path, received.metadata)
         noted = UNKNOWN if isinstance(media, SetAside) else str(media)

@@ -122,7 +122,7 @@ def embed(visit: Visit) -> dict[str, Any]:
             embeddings: LedgerEmbeddings = embeddings,
         ) -> Outcome:
             nonlocal stored
-            if document_id not in embeddings.unfinished():
+            if not embeddings.unfinished(document_id):
                 return "elsewhere"
             for batch in embeddings.to_embed(_texts_at_once(engine), document_id):
                 contents = {text.content_hash: text.content for text in batch}

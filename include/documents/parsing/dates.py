@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 _MONTHS = {
@@ -69,8 +70,13 @@ def plain(text: str) -> str:
     >>> plain("Le 1er AOÛT")
     'le 1er aout'
     """
-    folded = (unicodedata.normalize("NFD", character)[0].lower() for character in text)
-    return "".join(letter if len(letter) == 1 else letter[0] for letter in folded)
+    return "".join(map(_plain, text))
+
+
+@lru_cache(maxsize=4096)
+def _plain(character: str) -> str:
+    """One character for one; a text has few different ones, and a document many of each."""
+    return unicodedata.normalize("NFD", character)[0].lower()[0]
 
 
 def dates_in(folded: str) -> Iterator[FoundDate]:

@@ -6,6 +6,7 @@ no fitted model is needed to count them. Only what they leave open goes to a lan
 
 import json
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -39,6 +40,11 @@ def words(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
+def has_word(text: str) -> bool:
+    """Whether :func:`words` would list any."""
+    return _WORD.search(text) is not None
+
+
 @lru_cache
 def stop_words(language: str) -> frozenset[str]:
     """Function words of a language, by its two letters."""
@@ -52,7 +58,11 @@ def stop_word_ratio(text: str, language: str = "fr") -> float:
     >>> stop_word_ratio("Le maire est dans la salle")
     0.666...
     """
-    found = words(text)
+    return stop_word_share(words(text), language)
+
+
+def stop_word_share(found: Sequence[str], language: str = "fr") -> float:
+    """Share of function words among :func:`words`, 0 to 1; 0 when there are none."""
     known = stop_words(language)
     return sum(word in known for word in found) / len(found) if found else 0.0
 
@@ -73,9 +83,10 @@ def known_share(text: str) -> float:
 def language_of(text: str) -> str | None:
     """Two letters, or None for too little text."""
     sample = text[:_SAMPLE_CHARACTERS]
-    if len(words(sample)) < MIN_WORDS:
+    found = words(sample)
+    if len(found) < MIN_WORDS:
         return None
-    ratios = {name: stop_word_ratio(sample, name) for name in ("fr", "en", "br")}
+    ratios = {name: stop_word_share(found, name) for name in ("fr", "en", "br")}
     best = max(ratios, key=lambda name: ratios[name])
     if ratios[best] >= CERTAIN:
         return best

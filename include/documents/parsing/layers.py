@@ -14,8 +14,9 @@ from include.documents.parsing.language import (
     FRENCH_GATE,
     KNOWN_SHARE,
     MIN_WORDS,
+    has_word,
     known_share,
-    stop_word_ratio,
+    stop_word_share,
     words,
 )
 
@@ -72,8 +73,7 @@ def judge(layers: Sequence[Layer]) -> list[Verdict]:
 
 
 def _verdict(layer: Layer, *, repeated: bool) -> Verdict:
-    found = words(layer.text)
-    if not found:
+    if not has_word(layer.text):
         return "scan"
     size = len(layer.text)
     if size <= STAMP_CHARACTERS and layer.image_share >= FULL_PAGE:
@@ -89,9 +89,10 @@ def is_garbage(text: str) -> bool:
     >>> is_garbage("ÇáêÉÅíáçå Ç¨é~êíÉãÉåí~äÉ ÇÉ äÛ°èìáéÉãÉåí " * 9)
     True
     """
-    if len(words(text)) < MIN_WORDS or stop_word_ratio(text) >= FRENCH_GATE:
+    found = words(text)
+    if len(found) < MIN_WORDS:
         return False
-    if any(stop_word_ratio(text, other) >= FRENCH_GATE for other in ("en", "br")):
+    if any(stop_word_share(found, language) >= FRENCH_GATE for language in ("fr", "en", "br")):
         return False
     return known_share(text) < KNOWN_SHARE
 

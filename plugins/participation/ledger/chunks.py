@@ -93,14 +93,21 @@ class LedgerChunks:
         self, chunking_id: int, document_id: str | None = None, limit: int = 10_000
     ) -> list[str]:
         """List the parsed documents whose text is not cut this way yet, or ask for one of them."""
+        # A statement of its own for one document: it must not walk over all of them.
+        one = "AND d.document_id = %(document_id)s" if document_id else ""
         rows = self.connection.execute(
             "SELECT d.document_id FROM document d WHERE d.parsed_at IS NOT NULL"
             " AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = d.document_id"
-            "  AND o.municipality = %s AND o.superseded_at IS NULL)"
+            "  AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)"
             " AND NOT EXISTS (SELECT FROM document_chunking k WHERE (k.document_id, k.text_hash,"
-            "  k.chunking_id) = (d.document_id, d.text_hash, %s))"
-            " AND (%s::text IS NULL OR d.document_id = %s) ORDER BY d.document_id LIMIT %s",
-            (self.municipality, chunking_id, document_id, document_id, limit),
+            "  k.chunking_id) = (d.document_id, d.text_hash, %(chunking_id)s))"
+            f" {one} ORDER BY d.document_id LIMIT %(limit)s",
+            {
+                "municipality": self.municipality,
+                "chunking_id": chunking_id,
+                "document_id": document_id,
+                "limit": limit,
+            },
         ).fetchall()
         return [document_id for (document_id,) in rows]
 

@@ -40,15 +40,15 @@ class LedgerDatasets:
 
     def to_theme(self, engine: str, document_id: str | None = None) -> list[str]:
         """List the parsed documents whose text an engine has not asked for themes, oldest first."""
+        one = "AND d.document_id = %(document_id)s" if document_id else ""
         rows = self.connection.execute(
             "SELECT d.document_id FROM document d WHERE d.parsed_at IS NOT NULL"
             " AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = d.document_id"
-            "  AND o.municipality = %s AND o.superseded_at IS NULL)"
+            "  AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)"
             " AND NOT EXISTS (SELECT FROM document_theme t WHERE (t.document_id, t.text_hash,"
-            "  t.engine) = (d.document_id, d.text_hash, %s))"
-            " AND (%s::text IS NULL OR d.document_id = %s)"
-            " ORDER BY d.received_at, d.document_id",
-            (self.municipality, engine, document_id, document_id),
+            "  t.engine) = (d.document_id, d.text_hash, %(engine)s))"
+            f" {one} ORDER BY d.received_at, d.document_id",
+            {"municipality": self.municipality, "engine": engine, "document_id": document_id},
         ).fetchall()
         return [each for (each,) in rows]
 

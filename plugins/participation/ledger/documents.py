@@ -35,7 +35,7 @@ WHERE o.municipality = %(municipality)s AND o.superseded_at IS NULL
   AND NOT EXISTS (SELECT FROM document_set_aside s WHERE s.document_id = o.document_id
                   AND s.municipality = o.municipality AND s.resolved_at IS NULL
                   AND s.version = %(version)s)
-  AND (%(document_id)s::text IS NULL OR o.document_id = %(document_id)s)
+  {one}
 ORDER BY o.document_id, o.origin_id
 LIMIT %(limit)s
 """
@@ -104,12 +104,12 @@ class LedgerDocuments:
         ).fetchone()
         return Validators(*row) if row else None
 
-    def seen_again(self, uri: str) -> None:
-        """Note that a source answered that it has not changed."""
+    def seen_again(self, uris: Sequence[str]) -> None:
+        """Note that these sources were met as they are on record."""
         self.connection.execute(
             "UPDATE document_origin SET last_seen_at = now()"
-            " WHERE municipality = %s AND uri = %s AND superseded_at IS NULL",
-            (self.municipality, uri),
+            " WHERE municipality = %s AND uri = ANY(%s) AND superseded_at IS NULL",
+            (self.municipality, list(uris)),
         )
 
     def keep_origin(self, received: Received) -> Outcome:
@@ -173,8 +173,9 @@ class LedgerDocuments:
             document_id: Ask for this one alone.
             limit: At most so many.
         """
+        one = "AND o.document_id = %(document_id)s" if document_id else ""
         rows = self.connection.execute(
-            TO_PARSE,
+            TO_PARSE.format(one=one),
             {
                 "municipality": self.municipality,
                 "version": parser_version,

@@ -11,16 +11,18 @@ from participation.ledger.connection import Connection
 from participation.ledger.outbox import CHUNKS_EMBEDDED
 
 WITHOUT_VECTOR = """
-SELECT c.chunk_id, c.content_hash, c.content
+SELECT {place}, c.content_hash, c.content
 FROM chunk c JOIN document d USING (document_id, text_hash)
-WHERE NOT c.is_parent AND c.chunking_id = %(chunking_id)s AND c.chunk_id > %(after)s
+WHERE NOT c.is_parent AND c.chunking_id = %(chunking_id)s AND {place} > %(after)s {one}
   AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = c.document_id
               AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)
   AND NOT EXISTS (SELECT FROM embedding e WHERE e.engine = %(engine)s
                   AND e.content_hash = c.content_hash)
-  AND (%(document_id)s::text IS NULL OR c.document_id = %(document_id)s)
-ORDER BY c.chunk_id LIMIT %(limit)s
+ORDER BY {place} LIMIT %(limit)s
 """
+OF_ALL = WITHOUT_VECTOR.format(place="c.chunk_id", one="")
+OF_ONE = WITHOUT_VECTOR.format(place="c.position", one="AND c.document_id = %(document_id)s")
+"""By the order that the index of a document's chunks has: nobody else's chunks are looked at."""
 
 UNFINISHED = """
 SELECT k.document_id FROM document_chunking k JOIN document d USING (document_id, text_hash)
@@ -30,26 +32,30 @@ WHERE k.chunking_id = %(chunking_id)s
   AND NOT EXISTS (SELECT FROM document_embedding m WHERE (m.document_id, m.text_hash,
                   m.chunking_id, m.engine)
                   = (k.document_id, k.text_hash, k.chunking_id, %(engine)s))
+  {one}
 ORDER BY k.document_id
 """
 
 FINISH = """
-WITH done AS (
-    INSERT INTO document_embedding (document_id, text_hash, chunking_id, engine, embedding_count)
-    SELECT k.document_id, k.text_hash, k.chunking_id, %(engine)s, k.chunk_count
-    FROM document_chunking k JOIN document d USING (document_id, text_hash)
+WITH touched AS MATERIALIZED (
+    SELECT DISTINCT document_id FROM chunk WHERE NOT is_parent AND content_hash = ANY(%(among)s)),
+candidate AS MATERIALIZED (
+    SELECT k.document_id, k.text_hash, k.chunking_id, k.chunk_count
+    FROM document_chunking k JOIN document d USING (document_id, text_hash) {among}
     WHERE k.chunking_id = %(chunking_id)s
       AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = k.document_id
                   AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)
       AND NOT EXISTS (SELECT FROM document_embedding m WHERE (m.document_id, m.text_hash,
                       m.chunking_id, m.engine)
-                      = (k.document_id, k.text_hash, k.chunking_id, %(engine)s))
-      AND (%(among)s::text[] IS NULL OR k.document_id IN (
-           SELECT document_id FROM chunk WHERE NOT is_parent AND content_hash = ANY(%(among)s)))
-      AND NOT EXISTS (SELECT FROM chunk c WHERE (c.document_id, c.text_hash, c.chunking_id)
-                      = (k.document_id, k.text_hash, k.chunking_id) AND NOT c.is_parent
-                      AND NOT EXISTS (SELECT FROM embedding e WHERE e.engine = %(engine)s
-                                      AND e.content_hash = c.content_hash))
+                      = (k.document_id, k.text_hash, k.chunking_id, %(engine)s))),
+done AS (
+    INSERT INTO document_embedding (document_id, text_hash, chunking_id, engine, embedding_count)
+    SELECT k.document_id, k.text_hash, k.chunking_id, %(engine)s, k.chunk_count
+    FROM candidate k
+    WHERE 0 = (SELECT count(*) FROM chunk c WHERE (c.document_id, c.text_hash, c.chunking_id)
+               = (k.document_id, k.text_hash, k.chunking_id) AND NOT c.is_parent
+               AND NOT EXISTS (SELECT FROM embedding e WHERE e.engine = %(engine)s
+                               AND e.content_hash = c.content_hash))
     ORDER BY k.document_id ON CONFLICT DO NOTHING
     RETURNING document_id, embedding_count)
 INSERT INTO outbox (topic, payload)
@@ -58,6 +64,10 @@ SELECT %(topic)s, jsonb_build_object('municipality', %(municipality)s::text,
                                      'embedding_count', embedding_count)
 FROM done ORDER BY document_id
 """
+FINISH_AMONG = FINISH.format(among="JOIN touched USING (document_id)")
+FINISH_ALL = FINISH.format(among="")
+"""Step by step, and counted document by document: as one join it would go through every chunk of the
+ledger each time that a batch is saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +126,12 @@ class LedgerEmbeddings:
                 f"embedding engine {given} is known as {known}: give the new one another name"
             )
 
-    def unfinished(self) -> list[str]:
-        """List the cut documents that are not on record as having all their vectors."""
-        rows = self.connection.execute(UNFINISHED, self._names()).fetchall()
+    def unfinished(self, document_id: str | None = None) -> list[str]:
+        """List the cut documents not on record as having all their vectors, or ask for one."""
+        one = "AND k.document_id = %(document_id)s" if document_id else ""
+        rows = self.connection.execute(
+            UNFINISHED.format(one=one), {**self._names(), "document_id": document_id}
+        ).fetchall()
         return [document_id for (document_id,) in rows]
 
     def to_embed(self, limit: int, document_id: str | None = None) -> Iterator[list[TextToEmbed]]:
@@ -126,10 +139,10 @@ class LedgerEmbeddings:
 
         Keyset paging: what is saved in between is not met twice, and memory stays flat.
         """
-        after = 0
+        after = -1
         while True:
             rows = self.connection.execute(
-                WITHOUT_VECTOR,
+                OF_ONE if document_id else OF_ALL,
                 {**self._names(), "after": after, "limit": limit, "document_id": document_id},
             ).fetchall()
             if not rows:
@@ -173,8 +186,9 @@ class LedgerEmbeddings:
             return self._finish(None)
 
     def _finish(self, among: list[str] | None) -> int:
+        names = {**self._names(), "topic": CHUNKS_EMBEDDED, "among": among}
         return self.connection.execute(
-            FINISH, {**self._names(), "topic": CHUNKS_EMBEDDED, "among": among}
+            FINISH_ALL if among is None else FINISH_AMONG, names
         ).rowcount
 
     def _names(self) -> dict[str, object]:
