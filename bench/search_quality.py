@@ -1,9 +1,12 @@
-"""How often a search finds the place that answers: BM25 beside two plain baselines.
+"""How often a search finds the place that answers: BM25 beside plain baselines and dense engines.
 
 ``python -m bench.search_quality`` asks the questions of ``bench/search_questions.jsonl`` of the
 sample documents. A chunk answers when it is of the right document and page and holds the words of
 the answer. ``--beside FOLDER`` adds the texts of a folder (txt, md, pdf), none of which is an answer,
 so that there is more to confuse.
+
+The dense engines are those that need no model hub: latent semantic analysis of the very chunks, and
+hashed letter n-grams. Each stands alone, and joined with BM25 by reciprocal rank as a search does it.
 """
 
 import argparse
@@ -18,14 +21,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from include.documents.chunking import ChunkSizes, chunk
 from include.documents.embedding import bm25
+from include.documents.fusion import reciprocal_rank
 from include.documents.model import Chunk
+from include.documents.words import words
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ROOT / "include" / "samples" / "documents"
 QUESTIONS = ROOT / "bench" / "search_questions.jsonl"
 TOP_K = 5
+FUSED = 4
+"""As ``participation.search``: answers asked of each engine per answer given."""
+
+LATENT = 200
+HASHED = 1_024
+"""Dimensions of the dense engines."""
+
+GRAMS = (3, 4, 5)
 SIZES = {
     "children of 1,500": ChunkSizes(),
     "children of 400": ChunkSizes(child_size=400, child_overlap=60),
@@ -92,14 +107,79 @@ def _compare(
         if each.parent is not None
     ]
     counts = Counter(index for _, each in children for index in bm25.term_indices(each.text))
+    texts = [each.text for _, each in children]
     methods = _methods(len(children), counts)
+    dense = {"latent (LSA)": _latent(texts), "hashed n-grams": _hashed(texts)}
+    ranked = {
+        name: _ranked(questions, texts, of_document, of_question)
+        for name, (of_document, of_question) in (methods | dense).items()
+    }
+    for name in dense:
+        pairs = zip(ranked["BM25"], ranked[name], strict=True)
+        ranked[f"BM25 and {name}, joined"] = [_joined(*pair) for pair in pairs]
     return {
         "chunks": len(children),
-        "methods": {
-            name: _scores(questions, children, of_document, of_question)
-            for name, (of_document, of_question) in methods.items()
-        },
+        "methods": {name: _scores(questions, children, each) for name, each in ranked.items()},
     }
+
+
+def _joined(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    asked = FUSED * TOP_K
+    return [at for at, _ in reciprocal_rank([one[:asked], other[:asked]])]
+
+
+def _dense(vector: np.ndarray) -> Weights:
+    length = float(np.linalg.norm(vector)) or 1.0
+    return dict(enumerate((vector / length).tolist()))
+
+
+def _latent(texts: Sequence[str]) -> tuple[Method, Method]:
+    """Fit the directions in which the chunks differ most, from their weighted stems."""
+    in_chunks = Counter(term for text in texts for term in set(bm25.terms(text)))
+    column = {term: at for at, term in enumerate(sorted(in_chunks))}
+
+    def weighted(text: str) -> np.ndarray:
+        row = np.zeros(len(column))
+        for term, times in Counter(bm25.terms(text)).items():
+            if term in column:
+                rarity = math.log((len(texts) + 1) / in_chunks[term])
+                row[column[term]] = (1 + math.log(times)) * rarity
+        return row
+
+    matrix = np.array([weighted(text) for text in texts])
+    directions = np.linalg.svd(matrix, full_matrices=False)[2][: min(LATENT, len(texts) // 2)]
+
+    def latent(text: str) -> Weights:
+        return _dense(directions @ weighted(text))
+
+    return latent, latent
+
+
+def _hashed(texts: Sequence[str]) -> tuple[Method, Method]:
+    """Hash the pieces of words, rare ones counting more: spelling and endings matter less."""
+    in_chunks = Counter(gram for text in texts for gram in set(_grams(text)))
+
+    def hashed(text: str) -> Weights:
+        vector = np.zeros(HASHED)
+        for gram, times in Counter(_grams(text)).items():
+            if gram in in_chunks:
+                place = zlib.crc32(gram.encode())
+                sign = 1 if place & 0x10000 else -1
+                rarity = math.log((len(texts) + 1) / in_chunks[gram])
+                vector[place % HASHED] += sign * math.sqrt(times) * rarity
+        return _dense(vector)
+
+    return hashed, hashed
+
+
+def _grams(text: str) -> list[str]:
+    framed = [f"^{form}$" for form in words(text) if form not in bm25.stop_words()]
+    return [
+        form[at : at + size]
+        for form in framed
+        for size in GRAMS
+        for at in range(len(form) - size + 1)
+    ]
 
 
 def _methods(count: int, counts: Mapping[int, int]) -> dict[str, tuple[Method, Method]]:
@@ -131,29 +211,38 @@ def _methods(count: int, counts: Mapping[int, int]) -> dict[str, tuple[Method, M
     }
 
 
-def _scores(
-    questions: Sequence[Question],
-    children: Sequence[tuple[str, Chunk]],
-    of_document: Method,
-    of_question: Method,
-) -> dict[str, Any]:
-    vectors = [of_document(each.text) for _, each in children]
+def _ranked(
+    questions: Sequence[Question], texts: Sequence[str], of_document: Method, of_question: Method
+) -> list[list[int]]:
+    """Order the chunks for each question, best first; those that score nothing are left out."""
+    vectors = [of_document(text) for text in texts]
     # Equal scores come in an order that knows nothing of which document was read first.
-    lots = [zlib.crc32(each.text.encode()) for _, each in children]
-    places = []
+    lots = [zlib.crc32(text.encode()) for text in texts]
+    ranked = []
     for question in questions:
         asked = of_question(question.question)
         scores = [sum(asked.get(i, 0.0) * v for i, v in vector.items()) for vector in vectors]
-        ranked = sorted(range(len(children)), key=lambda at: (-scores[at], lots[at]))
-        place = next(
+        found = (at for at, score in enumerate(scores) if score > 0)
+        ranked.append(sorted(found, key=lambda at: (-scores[at], lots[at])))
+    return ranked
+
+
+def _scores(
+    questions: Sequence[Question],
+    children: Sequence[tuple[str, Chunk]],
+    ranked: Sequence[Sequence[int]],
+) -> dict[str, Any]:
+    places = [
+        next(
             (
                 place
-                for place, at in enumerate(ranked, start=1)
-                if scores[at] > 0 and question.answered_by(*children[at])
+                for place, at in enumerate(order, start=1)
+                if question.answered_by(*children[at])
             ),
             None,
         )
-        places.append(place)
+        for question, order in zip(questions, ranked, strict=True)
+    ]
     return {
         "recall": statistics.mean(place is not None and place <= TOP_K for place in places),
         "mrr": statistics.mean(1 / place if place else 0.0 for place in places),

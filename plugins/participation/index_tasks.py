@@ -226,9 +226,10 @@ def plan_dataset(visit: Visit) -> list[int]:
     Finding themes costs about a millisecond a document: a second worker would cost more.
     """
     datasets = LedgerDatasets(visit.connection, visit.settings.municipality)
+    gathering = LedgerGathering(visit.connection, visit.settings.municipality)
     lacking = len(datasets.to_theme(themes.ENGINE))
-    newest = datasets.newest(DATASET)
-    current = newest is not None and newest[1] == _versions(visit)
+    versions = _versions(visit)
+    current = versions["index_id"] is None or gathering.made_with(DATASET) == versions
     visit.input_size = lacking
     if current and not lacking:
         raise AirflowSkipException("nothing to do: the newest dataset is of the live index")
@@ -271,9 +272,11 @@ def build_dataset(visit: Visit) -> dict[str, Any]:
         AirflowSkipException: The documents say what the newest version says already.
     """
     datasets = LedgerDatasets(visit.connection, visit.settings.municipality)
+    gathering = LedgerGathering(visit.connection, visit.settings.municipality)
     versions = _versions(visit)
     made = dataset.build(_examples(visit), datasets.standing(DATASET))
     if not made.examples:
+        gathering.note_made_with(DATASET, versions)
         raise AirflowSkipException("nothing to do: no document has a word, and nothing is labelled")
     known = datasets.known(DATASET, made.content_hash)
     files = {} if known else _written(visit, made)
@@ -287,6 +290,7 @@ def build_dataset(visit: Visit) -> dict[str, Any]:
         provenance=versions,
         files=files,
     )
+    gathering.note_made_with(DATASET, versions)
     return _described(visit, version, made)
 
 

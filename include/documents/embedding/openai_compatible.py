@@ -45,7 +45,7 @@ class OpenAICompatibleEngine:
         batch_size: Texts in one request.
         deadline_s: For one batch, everything included.
         is_fused: In a search its ranking is joined with the embedded engine's instead of standing
-            alone. Off: with every dense engine that was tried, joining found less (docs/search.md).
+            alone. Off: no dense engine that was tried helped in every collection (docs/search.md).
     """
 
     base_url: str

@@ -254,6 +254,15 @@ CREATE TABLE document_theme (
 );
 COMMENT ON TABLE document_theme IS 'The text whose themes stand in theme; 0 where it has none.';
 
+CREATE TABLE dataset_gathering (
+    municipality text NOT NULL,
+    name text NOT NULL,
+    made_with jsonb NOT NULL,
+    gathered_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (municipality, name)
+);
+COMMENT ON TABLE dataset_gathering IS 'What the examples were last gathered with, whether they made a new version or not: the same again would be the same again.';
+
 CREATE TABLE dataset (
     dataset_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     municipality text NOT NULL,

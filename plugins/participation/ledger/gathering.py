@@ -1,6 +1,9 @@
 """What a dataset is made of: one town's documents with their parents, and what persons decided."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from include.documents.labelled import DecidedText
 from include.documents.model import Chunk
@@ -113,6 +116,23 @@ class LedgerGathering:
             {"id": dataset_id},
         ).fetchone()
         return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def made_with(self, name: str) -> dict[str, Any] | None:
+        """Return what the examples of a dataset were last gathered with."""
+        row = self.connection.execute(
+            "SELECT made_with FROM dataset_gathering WHERE (municipality, name) = (%s, %s)",
+            (self.municipality, name),
+        ).fetchone()
+        return row[0] if row else None
+
+    def note_made_with(self, name: str, versions: Mapping[str, Any]) -> None:
+        """Note that; a run that finds the same need not read every document again."""
+        self.connection.execute(
+            "INSERT INTO dataset_gathering (municipality, name, made_with) VALUES (%s, %s, %s)"
+            " ON CONFLICT (municipality, name)"
+            " DO UPDATE SET made_with = excluded.made_with, gathered_at = now()",
+            (self.municipality, name, json.dumps(versions)),
+        )
 
 
 def _oldest(document_id: str, older: dict[str, str]) -> str:
