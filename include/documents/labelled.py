@@ -48,7 +48,11 @@ def examples(samples: Sequence[Sample], decided: Sequence[DecidedText]) -> Itera
     texts = {each.group_id: each.text for each in made}
     repeated = {
         found.document_id: found.duplicate_of
-        for found in near_duplicates.find(texts.items(), texts.__getitem__, REPEATED)
+        for found in near_duplicates.find(
+            ((name, near_duplicates.sketch(text)) for name, text in texts.items()),
+            texts.__getitem__,
+            REPEATED,
+        )
     }
     for each in made:
         yield replace(each, group_id=_first(each.group_id, repeated))

@@ -1,14 +1,14 @@
 """Find documents that say nearly the same; they are marked, never deleted.
 
 Equal folded texts are found by their hash. For the others MinHash names candidates, and the exact
-Jaccard similarity of their runs of words decides, so that a chance of the sketch marks nobody. Only
-sketches stay in memory, about a kilobyte a document; the text of a candidate is asked for again.
+Jaccard similarity of their runs of words decides, so that a chance of the sketch marks nobody. A
+sketch takes half a kilobyte and is made once per text; only candidates' texts are read again.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from zlib import crc32
 
 from include.documents.words import words
@@ -25,6 +25,23 @@ THRESHOLD = 0.8
 PERMUTATIONS = 128
 CANDIDATE_MARGIN = 0.15
 """The sketch errs by some 0.05: candidates are asked for well below the threshold."""
+
+
+SCHEME: Literal["affine32"] = "affine32"
+NUMBERS = "<u4"
+SKETCH_VERSION = 1
+"""Changes when the same text would give another sketch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What stands for a text: a hash of its words, and the least hashes of its runs of words.
+
+    ``minima`` holds :data:`PERMUTATIONS` numbers of 4 bytes; it is empty for a text without words.
+    """
+
+    words_hash: str
+    minima: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +69,22 @@ def similarity(left: str, right: str) -> float:
     return len(one & other) / together if together else 0.0
 
 
+def sketch(text: str) -> Sketch:
+    """Make the sketch of a text; the same words make the same one."""
+    shingles = _shingles(text)
+    return Sketch(text_hash(text), _minima(shingles) if shingles else b"")
+
+
 def find(
-    documents: Iterable[tuple[str, str]],
+    documents: Iterable[tuple[str, Sketch]],
     text_of: Callable[[str], str],
     threshold: float = THRESHOLD,
 ) -> Iterator[NearDuplicate]:
     """Yield each document that repeats an earlier one, lazily, in the order given.
 
     Args:
-        documents: Ids and texts, oldest first; read once. Without words, a document is no duplicate.
+        documents: Ids and sketches, oldest first; read once. Without words, a document is no
+            duplicate.
         text_of: Gives the text of an id already read, to confirm a candidate.
         threshold: Similarity from which a document counts as repeated.
     """
@@ -69,30 +93,28 @@ def find(
     sketches = MinHashLSH(threshold=max(0.1, threshold - CANDIDATE_MARGIN), num_perm=PERMUTATIONS)
     order: dict[str, int] = {}
     by_hash: dict[str, str] = {}
-    for document_id, text in documents:
-        shingles = _shingles(text)
-        if not shingles or document_id in order:
+    for document_id, each in documents:
+        if not each.minima or document_id in order:
             continue
-        digest = text_hash(text)
-        sketch = _sketch(shingles)
-        if digest in by_hash:
-            yield NearDuplicate(document_id, by_hash[digest], 1.0)
+        if each.words_hash in by_hash:
+            yield NearDuplicate(document_id, by_hash[each.words_hash], 1.0)
         else:
-            by_hash[digest] = document_id
-            candidates = sorted(sketches.query(sketch), key=order.__getitem__)
-            if best := _best(document_id, shingles, candidates, text_of, threshold):
+            by_hash[each.words_hash] = document_id
+            minhash = _minhash(each.minima)
+            candidates = sorted(sketches.query(minhash), key=order.__getitem__)
+            if candidates and (best := _best(document_id, candidates, text_of, threshold)):
                 yield best
-            sketches.insert(document_id, sketch)
+            sketches.insert(document_id, minhash)
         order[document_id] = len(order)
 
 
 def _best(
     document_id: str,
-    shingles: frozenset[int],
     candidates: Iterable[str],
     text_of: Callable[[str], str],
     threshold: float,
 ) -> NearDuplicate | None:
+    shingles = _shingles(text_of(document_id))
     best: NearDuplicate | None = None
     for candidate in candidates:
         other = _shingles(text_of(candidate))
@@ -113,9 +135,17 @@ def _shingles(text: str) -> frozenset[int]:
     )
 
 
-def _sketch(shingles: frozenset[int]) -> "MinHash":
+def _minima(shingles: frozenset[int]) -> bytes:
     from datasketch import MinHash  # noqa: PLC0415 - brings scipy, slow to import
 
-    sketch = MinHash(num_perm=PERMUTATIONS, hashfunc=int)
-    sketch.update_batch(shingles)
-    return sketch
+    made = MinHash(num_perm=PERMUTATIONS, hashfunc=int, scheme=SCHEME)
+    made.update_batch(shingles)
+    return bytes(made.hashvalues.astype(NUMBERS).tobytes())
+
+
+def _minhash(minima: bytes) -> "MinHash":
+    import numpy as np  # noqa: PLC0415 - comes with datasketch
+    from datasketch import MinHash  # noqa: PLC0415 - brings scipy, slow to import
+
+    values = np.frombuffer(minima, dtype=NUMBERS)
+    return MinHash(num_perm=PERMUTATIONS, hashfunc=int, hashvalues=values, scheme=SCHEME)

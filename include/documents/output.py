@@ -18,11 +18,24 @@ WARNING_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class DraftedContribution:
-    """A contribution that a machine drafted from a document; never a citizen's own text."""
+    """A contribution that a model drafted from a document; never a citizen's own text.
 
+    Attributes:
+        theme: What it is about.
+        constat_factuel: What is the case, as the model says it.
+        idees_ameliorations: What could be done.
+        quote: The document's own words that it stands on.
+        page_number: Where they stand, from 1.
+        model: Who wrote it.
+        generated: Always; whoever reads one row alone must see it.
+    """
+
+    theme: str
     constat_factuel: str
     idees_ameliorations: str
-    category: str | None = None
+    quote: str
+    page_number: int
+    model: str
     generated: bool = True
 
 

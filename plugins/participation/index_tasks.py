@@ -257,8 +257,12 @@ def find_themes(visit: Visit) -> dict[str, Any]:
     def text_of(document_id: str) -> str:
         return PAGE_BREAK.join(texts.text(document_id).pages)
 
-    everything = ((each, text_of(each)) for each in gathering.oldest_first())
-    found = list(near_duplicates.find(everything, text_of))
+    version = near_duplicates.SKETCH_VERSION
+    for document_id in gathering.unsketched(version):
+        text = texts.text(document_id)
+        made = near_duplicates.sketch(PAGE_BREAK.join(text.pages))
+        gathering.save_sketch(text.text_hash, version, made)
+    found = list(near_duplicates.find(gathering.sketches(version), text_of))
     documents = LedgerDocuments(visit.connection, visit.settings.municipality)
     changed = documents.mark_duplicates(found)
     visit.output_size = done

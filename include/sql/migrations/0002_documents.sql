@@ -254,6 +254,15 @@ CREATE TABLE document_theme (
 );
 COMMENT ON TABLE document_theme IS 'The text whose themes stand in theme; 0 where it has none.';
 
+CREATE TABLE text_sketch (
+    text_hash text NOT NULL,
+    version integer NOT NULL,
+    words_hash text NOT NULL,
+    minima bytea NOT NULL,
+    PRIMARY KEY (text_hash, version)
+);
+COMMENT ON TABLE text_sketch IS 'What near duplicates are found by; minima is empty for a text without words.';
+
 CREATE TABLE dataset_gathering (
     municipality text NOT NULL,
     name text NOT NULL,

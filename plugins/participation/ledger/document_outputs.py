@@ -64,9 +64,16 @@ class LedgerOutputs:
             )
         return [found[document_id] for document_id in ids if document_id in found]
 
-    def drafted_contributions(self, document_id: str) -> tuple[DraftedContribution, ...]:  # noqa: ARG002 - the one place where drafts of a document will be read
-        """Return the contributions drafted from a document: none, as nothing drafts any yet."""
-        return ()
+    def drafted_contributions(self, document_id: str) -> tuple[DraftedContribution, ...]:
+        """Return what a model drafted from a document's present text."""
+        rows = self.connection.execute(
+            "SELECT theme, constat_factuel, idees_ameliorations, quote, page_number, model"
+            " FROM drafted_contribution JOIN document USING (document_id, text_hash)"
+            " WHERE document_id = %s AND drafted_contribution.municipality = %s"
+            " ORDER BY drafted_id",
+            (document_id, self.municipality),
+        ).fetchall()
+        return tuple(DraftedContribution(*row) for row in rows)
 
     def of_run(self, dag_id: str, run_id: str) -> list[str]:
         """List the documents whose themes a run found, in the order in which it did."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from include.documents.labelled import DecidedText
 from include.documents.model import Chunk
+from include.documents.near_duplicates import Sketch
 from participation.ledger.connection import Connection
 
 CUT = """
@@ -21,6 +22,24 @@ WHERE k.chunking_id = %(chunking_id)s
 ORDER BY d.document_id
 """
 
+MET = """
+d.parsed_at IS NOT NULL AND EXISTS (
+    SELECT FROM document_origin o WHERE o.document_id = d.document_id
+    AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)
+"""
+
+UNSKETCHED = f"""
+SELECT DISTINCT ON (d.text_hash) d.document_id FROM document d
+WHERE {MET} AND NOT EXISTS (SELECT FROM text_sketch s
+    WHERE (s.text_hash, s.version) = (d.text_hash, %(version)s))
+ORDER BY d.text_hash, d.document_id
+"""
+
+SKETCHES = f"""
+SELECT d.document_id, s.words_hash, s.minima FROM document d
+JOIN text_sketch s ON (s.text_hash, s.version) = (d.text_hash, %(version)s)
+WHERE {MET} ORDER BY d.received_at, d.document_id
+"""
 
 DECIDED = """
 SELECT c.contribution_id, c.constat_factuel, c.idees_ameliorations, c.declared_category,
@@ -53,16 +72,23 @@ class LedgerGathering:
     connection: Connection
     municipality: str
 
-    def oldest_first(self) -> list[str]:
-        """List the parsed documents as they came."""
-        rows = self.connection.execute(
-            "SELECT d.document_id FROM document d WHERE d.parsed_at IS NOT NULL"
-            " AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = d.document_id"
-            "  AND o.municipality = %s AND o.superseded_at IS NULL)"
-            " ORDER BY d.received_at, d.document_id",
-            (self.municipality,),
-        ).fetchall()
+    def unsketched(self, version: int) -> list[str]:
+        """List one parsed document of each text that has no sketch of this version."""
+        rows = self.connection.execute(UNSKETCHED, self._names(version)).fetchall()
         return [document_id for (document_id,) in rows]
+
+    def save_sketch(self, text_hash: str, version: int, sketch: Sketch) -> None:
+        """Store what a text is compared by; the same text again changes nothing."""
+        self.connection.execute(
+            "INSERT INTO text_sketch (text_hash, version, words_hash, minima)"
+            " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (text_hash, version, sketch.words_hash, sketch.minima),
+        )
+
+    def sketches(self, version: int) -> list[tuple[str, Sketch]]:
+        """List the parsed documents that have a sketch, as they came."""
+        rows = self.connection.execute(SKETCHES, self._names(version)).fetchall()
+        return [(row[0], Sketch(row[1], bytes(row[2]))) for row in rows]
 
     def documents(self, chunking_id: int) -> list[CutDocument]:
         """List the documents that are cut this way, with the group that must not be torn."""
@@ -133,6 +159,9 @@ class LedgerGathering:
             " DO UPDATE SET made_with = excluded.made_with, gathered_at = now()",
             (self.municipality, name, json.dumps(versions)),
         )
+
+    def _names(self, version: int) -> dict[str, Any]:
+        return {"municipality": self.municipality, "version": version}
 
 
 def _oldest(document_id: str, older: dict[str, str]) -> str:
