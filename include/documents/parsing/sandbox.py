@@ -19,7 +19,9 @@ WORKER = "include.documents.parsing.worker"
 KEPT_ENVIRONMENT = ("PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TESSDATA_PREFIX")
 """A reader of foreign files learns no password of its starter."""
 
-_TIME_SIGNALS = {signal.SIGXCPU, signal.SIGKILL}
+STARTS = 2
+"""A reader that was ended from outside, by a person or by a system without memory, gets another go."""
+
 _RECORDINGS = {Media.AUDIO, Media.VIDEO_FILE}
 
 
@@ -53,6 +55,17 @@ def parse_file(
 
 def _run(request: Request, folder: Path) -> ParsedDocument | SetAside:
     (folder / "request").write_text(request.to_json(), "utf-8")
+    for _ in range(STARTS):
+        status = _ended(request, folder)
+        if status != -signal.SIGKILL:
+            break
+    if status is None:
+        return set_aside("timeout", f"{request.limits.wall_s:.0f} s")
+    return _answer(folder / "answer", status, request)
+
+
+def _ended(request: Request, folder: Path) -> int | None:
+    """Start a reader and wait for its end; None when it took too long."""
     with (folder / "request").open("rb") as asked, (folder / "answer").open("wb") as answered:
         worker = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", WORKER],
@@ -64,23 +77,24 @@ def _run(request: Request, folder: Path) -> ParsedDocument | SetAside:
             start_new_session=True,
         )
         try:
-            status = worker.wait(timeout=request.limits.wall_s)
+            return worker.wait(timeout=request.limits.wall_s)
         except subprocess.TimeoutExpired:
-            return set_aside("timeout", f"{request.limits.wall_s:.0f} s")
+            return None
         finally:
             # Its session holds whatever it started: all of it ends here, on every way out.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
-    return _answer(folder / "answer", status, request.limits)
 
 
-def _answer(path: Path, status: int, limits: ParseLimits) -> ParsedDocument | SetAside:
+def _answer(path: Path, status: int, request: Request) -> ParsedDocument | SetAside:
     if status == 0:
         with contextlib.suppress(ValueError):
             return answer_from_json(path.read_text("utf-8"))
-    if -status in _TIME_SIGNALS:
-        return set_aside("timeout", f"{limits.cpu_s} s de calcul")
+    if status == -signal.SIGXCPU:
+        return set_aside("timeout", f"{request.limits.cpu_s_of(request.media)} s de calcul")
+    if status == -signal.SIGKILL:
+        return set_aside("killed")
     return set_aside("parser_died", f"code {status}")
 
 
