@@ -43,7 +43,9 @@ END_LIMIT_S = 420
 OLD_S = 60
 """A text that was just written would be watched to see whether it grows."""
 
-READER = "include.documents.parsing.worker"
+STARTER = "include.documents.parsing.starter"
+"""Whose forks read papers, each in a folder of its own."""
+
 PAUSE_LOCK = 7_142_999
 INDEX_LOCK = f"index {Settings().municipality} {bm25.ENGINE}"
 """As ``LedgerIndexing`` names it."""
@@ -217,9 +219,10 @@ def kill_round(system: RealSystem, target: str, *, seed: int, number: int) -> Do
 
 
 def readers(system: RealSystem) -> list[psutil.Process]:
-    """List the processes that read papers now."""
+    """List the processes that read papers now: forks of those that were started for it."""
     below = living(system.supervisor.children(recursive=True))
-    return [each for each in below if READER in title(each)]
+    starters = {each.pid for each in below if STARTER in title(each)}
+    return [each for each in below if STARTER in title(each) and each.ppid() in starters]
 
 
 def reads(reader: psutil.Process, ids: list[str]) -> bool:
@@ -342,7 +345,7 @@ def _kill_in_the_middle(
     reader = wait_for(reading, END_LIMIT_S, "the reader of the long paper", 0.02)
     with system.ledger() as ledger:
         killed_at = _now(ledger)
-    done.pids = [reader.pid if done.target == "reader" else reader.ppid()]
+    done.pids = [reader.pid if done.target == "reader" else psutil.Process(reader.ppid()).ppid()]
     kill(done.pids[0])
     if done.target == "task":
         wait_for(lambda: not living([reader]), 10, "the end of the orphaned reader")

@@ -8,8 +8,8 @@ import pytest
 from include.documents.embedding import bm25
 from include.documents.model import Media, ParsedDocument, SetAside, SparseVector, Theme
 from include.documents.near_duplicates import NearDuplicate
-from include.errors import ConfigurationError
-from participation.ledger import connect
+from include.errors import ConfigurationError, ReconciliationError
+from participation.ledger import connect, document_books
 from participation.ledger.datasets import Example, LedgerDatasets
 from participation.ledger.embeddings import Embedding, Engine, LedgerEmbeddings
 from tests.integration.document_steps import PARSER, TOWN, Steps, kept, page, received, sha

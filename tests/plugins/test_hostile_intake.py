@@ -24,7 +24,7 @@ from tests.hostile import hostile_files
 pytestmark = pytest.mark.postgres
 
 SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
-READER = "include.documents.parsing.worker"
+STARTER = "include.documents.parsing.starter"
 LIMITS = ParseLimits(wall_s=60, cpu_s=40, markup_cpu_s=8)
 AT_THE_DOOR = {
     "empty_file": "empty",
@@ -106,9 +106,9 @@ class Watch(threading.Thread):
 
     def run(self):
         while not self.end.wait(0.02):
-            for child in psutil.Process().children():
+            for child in psutil.Process().children(recursive=True):
                 try:
-                    if READER in child.cmdline():
+                    if STARTER in child.cmdline() and STARTER in child.parent().cmdline():
                         self.seen.add(child.pid)
                         self.peak_bytes = max(self.peak_bytes, child.memory_info().rss)
                 except psutil.Error:
@@ -178,6 +178,9 @@ def test_each_ends_in_its_reason_and_nothing_is_left_behind(visit, inbox, tmp_pa
     )
     assert len(watch.seen) > 40
     assert watch.peak_bytes < LIMITS.memory_bytes, f"{watch.peak_bytes >> 20} MiB"
-    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+    left = {child.pid: child for child in psutil.Process().children(recursive=True)}
+    idle = [child for pid, child in left.items() if pid not in before]
+    assert [STARTER in child.cmdline() for child in idle] == [True], "the next reader's starter"
+    assert idle[0].children() == []
     assert list((tmp_path / "temporary").iterdir()) == []
     assert not (tmp_path / "etc").exists()

@@ -18,7 +18,6 @@ class Request(NamedTuple):
     media: Media
     limits: ParseLimits
     ocr: OcrSettings
-    parent: int
 
     def to_json(self) -> str:
         """As the worker reads it."""
@@ -28,7 +27,6 @@ class Request(NamedTuple):
                 "media": self.media,
                 "limits": dataclasses.asdict(self.limits),
                 "ocr": dataclasses.asdict(self.ocr),
-                "parent": self.parent,
             }
         )
 
@@ -41,7 +39,6 @@ class Request(NamedTuple):
             Media(raw["media"]),
             ParseLimits(**raw["limits"]),
             OcrSettings(**raw["ocr"]),
-            raw["parent"],
         )
 
 

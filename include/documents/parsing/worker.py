@@ -1,4 +1,4 @@
-"""Read one file in a process of its own: ``python -m include.documents.parsing.worker``.
+"""Read one file in a process of its own, which :mod:`include.documents.parsing.starter` forks.
 
 The request comes in as JSON on the standard input, the answer goes out on the standard output. The
 process limits itself before it opens the file; whoever started it ends it when it does not end.
@@ -14,7 +14,6 @@ from include.documents.parsing.draft import Draft
 from include.documents.parsing.messages import Request, answer_to_json
 from include.documents.parsing.sentences import DocumentRefusedError, set_aside
 from include.documents.parsing.settings import ParseLimits
-from include.orphans import die_with_parent
 
 BYTES_PER_CHARACTER = 8
 """Of the answer: UTF-8 takes up to four, an escape in JSON six."""
@@ -27,7 +26,6 @@ CPU_GRACE_S = 5
 def main() -> None:
     """Answer one request."""
     request = Request.from_json(sys.stdin.read())
-    die_with_parent(parent=request.parent)
     _limit(request.limits, request.limits.cpu_s_of(request.media))
     sys.stdout.write(answer_to_json(answer(request)))
 

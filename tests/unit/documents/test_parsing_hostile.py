@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -104,6 +105,17 @@ def test_a_reader_that_dies_takes_only_its_file(code, reason, tmp_path, monkeypa
     assert answer.reason == reason
 
 
+def test_a_text_has_less_time_than_a_book_of_scans(tmp_path):
+    """Five megabytes of nested tags would take hours: they are given the time of a text."""
+    path = tmp_path / "file"
+    path.write_bytes(b"<!DOCTYPE html>" + b"<div>" * 1_000_000)
+
+    answer = parse_file(path, Media.HTML, ParseLimits(cpu_s=60, markup_cpu_s=2), NO_OCR)
+
+    assert isinstance(answer, SetAside)
+    assert (answer.reason, "(2 s de calcul)" in answer.detail) == ("timeout", True)
+
+
 @pytest.mark.parametrize(("kills", "reason"), [(1, "seen"), (2, "parser_died")])
 def test_a_reader_that_was_killed_gets_one_more_go(kills, reason, tmp_path, monkeypatch):
     """SIGKILL comes from outside: once is no fault of the file, twice sets it aside."""
@@ -162,24 +174,94 @@ def test_a_reader_ends_with_a_killed_parent(tmp_path):
     env = os.environ | {"PYTHONPATH": str(sandbox.ROOT), "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], env=env) as parent:
         deadline = time.monotonic() + 30
-        while not (workers := children_of(parent.pid)) and time.monotonic() < deadline:
+        while len(workers := descendants_of(parent.pid)) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(0.5)
-        workers = children_of(parent.pid)
         parent.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 5
     while any(map(is_alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
 
-    assert workers
+    assert len(workers) == 2, "the starter and its worker"
     assert not any(map(is_alive, workers))
 
 
-def children_of(pid: int) -> list[int]:
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """Read a file with code of the test's own instead of a reader; the same code for every file."""
+    monkeypatch.setattr(sandbox, "WORKER", "other_reader")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    path = tmp_path / "file"
+
+    def read(code: str, content: str = "x") -> ParsedDocument | SetAside:
+        (tmp_path / "other_reader.py").write_text(code)
+        path.write_text(content)
+        return parse_file(path, Media.TEXT, ParseLimits(wall_s=20), NO_OCR)
+
+    return read
+
+
+SAYS = "print(json.dumps({'set_aside': {'reason': 'said', 'detail': str(%s)}}))\n"
+
+
+def test_readers_are_forked_from_one_process_and_share_nothing_else(reader):
+    """What one file did to its reader is gone with it; the next one begins like the first."""
+    code = (
+        "import json, os, resource\n"
+        "from include.documents.parsing import pdf\n"
+        + SAYS % "[os.getppid(), os.getpid(), int(hasattr(pdf, 'spoilt')), *resource.getrlimit(0)]"
+        + "pdf.spoilt = True\nresource.setrlimit(0, (5, 5))\n"
+    )
+
+    said = [json.loads(reader(code).detail) for _ in range(2)]
+
+    (parent, first, *state), (same_parent, second, *same_state) = said
+    assert parent == same_parent != os.getpid()
+    assert first != second
+    assert state == same_state
+    assert state[0] == 0
+
+
+def test_a_reader_that_takes_its_starter_along_takes_only_its_file(reader):
+    """The file after it is read by a reader of a new starter."""
+    killed = reader("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nos.abort()\n")
+    after = reader("import json\n" + SAYS % "1")
+
+    assert isinstance(killed, SetAside)
+    assert killed.reason == "parser_died"
+    assert after == SetAside("said", "1")
+
+
+def test_a_process_made_by_a_fork_has_a_starter_of_its_own(reader):
+    """Two processes that share one would take each other's answers."""
+    code = "import json, os\n" + SAYS % "os.getppid()"
+    ours = reader(code)
+    told, tell = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(tell, reader(code).detail.encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+    assert os.read(told, 20).decode() != ours.detail
+    assert reader(code) == ours
+
+
+def test_a_starter_that_cannot_start_sets_nothing_aside(tmp_path, monkeypatch):
+    """The trouble is ours: the file waits for a machine that can read it."""
+    monkeypatch.setattr(sandbox, "STARTER", "not_there")
+    monkeypatch.setattr(sandbox, "WORKER", "whatever")
+    (tmp_path / "file").write_bytes(b"x")
+
+    with pytest.raises(OSError, match="could be started"):
+        parse_file(tmp_path / "file", Media.TEXT, LIMITS, NO_OCR)
+
+
+def descendants_of(pid: int) -> list[int]:
     listed = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
     )
-    return [int(line) for line in listed.stdout.split()]
+    children = [int(line) for line in listed.stdout.split()]
+    return [each for child in children for each in (child, *descendants_of(child))]
 
 
 def is_alive(pid: int) -> bool:

@@ -1,0 +1,93 @@
+"""Fork a worker for each file from one process that has the readers loaded.
+
+``python -m include.documents.parsing.starter MODULE`` imports them once, opens no file itself and does
+one request after the other: a line on its standard input names a folder, its standard output gives
+the worker's pid and, when that ended, its status. Loading the readers costs more than most documents.
+"""
+
+import importlib
+import os
+import runpy
+import signal
+import sys
+from contextlib import suppress
+
+from include.orphans import die_with_parent
+
+READY_MADE = (
+    "PIL.Image",
+    "include.documents.parsing.description",
+    "include.documents.parsing.images",
+    "include.documents.parsing.office",
+    "include.documents.parsing.pdf",
+    "include.documents.parsing.plain_text",
+    "include.documents.parsing.transcripts",
+    "include.documents.parsing.web_pages",
+    "include.documents.parsing.worker",
+    "pypdfium2.raw",
+    "selectolax.lexbor",
+)
+"""What most documents need. The model of languages is left to the few that ask for it."""
+
+REQUEST, ANSWER = "request", "answer"
+"""Names in the folder of one file."""
+
+
+def main() -> None:
+    """Serve until nobody asks any more."""
+    module, starter = sys.argv[1], int(sys.argv[2])
+    die_with_parent(parent=starter)
+    for name in READY_MADE:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        worker = _forked(module, line.rstrip("\n"))
+        _say(worker)
+        # Looked at before it is buried: until then nobody else can be given its number.
+        os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(worker, signal.SIGKILL)
+        _say(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))
+
+
+def _say(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+def _forked(module: str, folder: str) -> int:
+    starter = os.getpid()
+    worker = os.fork()
+    if worker:
+        return worker
+    status = 1
+    try:
+        # A session of its own holds whatever it starts.
+        os.setsid()
+        die_with_parent(parent=starter)
+        _move_into(folder)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.stdout.flush()
+        status = 0
+    finally:
+        # Whatever went wrong is said by the status; nothing of the starter is undone twice.
+        os._exit(status)
+
+
+def _move_into(folder: str) -> None:
+    """Work in the folder: its request comes in, its answer goes out, nothing else is heard."""
+    os.chdir(folder)
+    os.environ["TMPDIR"] = folder
+    streams = (
+        (REQUEST, os.O_RDONLY),
+        (ANSWER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+        (os.devnull, os.O_WRONLY),
+    )
+    for number, (name, flags) in enumerate(streams):
+        opened = os.open(name, flags, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
+
+
+if __name__ == "__main__":
+    main()
