@@ -36,6 +36,8 @@ PAPERS = 26
 PAPER_CHARACTERS = 300_000
 """So many that the index is built in two transactions: the kill comes between them."""
 
+FEW_PAPERS = 4
+
 LONG_PAGES = 1500
 """Of the paper whose reader is killed: some seconds of reading."""
 
@@ -189,15 +191,14 @@ def kill_round(system: RealSystem, target: str, *, seed: int, number: int) -> Do
     name = f"{target}{seed}x{number}"
     word = "zk" + "".join(dice.choices("bcdfghjklmnpqrstvwxz", k=10))
     done = DocumentRound(number, target)
-    count = PAPERS if target == "postgres" else 4
-    ids = _bring(system, f"{name}-{word}", word, dice, count)
+    ids = _bring(system, f"{name}-{word}", word, dice, is_long=target != "postgres")
     asker = Asker(system, word)
     asker.start()
     try:
         killed_at = _kill_in_the_middle(system, name, f"{name}-{word}", ids, done)
-        killed = time.monotonic()
         wait_for(lambda: _all_answer(system, ids), END_LIMIT_S, "an answer from every paper", 0.5)
-        done.searchable_s = round(time.monotonic() - killed, 1)
+        with patiently(system) as ledger:
+            done.searchable_s = round((_now(ledger) - killed_at).total_seconds(), 1)
         if (ended := system.finished(INTAKE, name, END_LIMIT_S)) != "success":
             done.wrong.append(f"the intake ended as {ended}")
     finally:
@@ -289,16 +290,17 @@ CHECKS = {
 
 
 def _bring(
-    system: RealSystem, folder: str, word: str, dice: random.Random, count: int
+    system: RealSystem, folder: str, word: str, dice: random.Random, *, is_long: bool
 ) -> list[str]:
-    """Write the papers, old enough to be taken at once; the first id is that of the long one."""
+    """Write many papers, or a long one and some, old enough to be taken at once; the long one first."""
     place = system.inbox / "documents" / folder
     place.mkdir(parents=True)
-    long_paper = place / f"{word}.pdf"
-    long_paper.write_bytes(_long_pdf(word[::-1]))
-    papers = [long_paper]
+    papers = []
+    if is_long:
+        papers.append(place / f"{word}.pdf")
+        papers[0].write_bytes(_long_pdf(word[::-1]))
     vocabulary = [a + b + c for a in _BEGINNINGS for b in _MIDDLES for c in _ENDINGS]
-    for number in range(count):
+    for number in range(FEW_PAPERS if is_long else PAPERS):
         text = " ".join(dice.choices(vocabulary, k=PAPER_CHARACTERS // 7))
         papers.append(place / f"{word}-{number}.txt")
         papers[-1].write_text(f"Le quai du port, {word}, projet {number}.\n\n{text}\n", "utf-8")
