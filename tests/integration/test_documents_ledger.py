@@ -308,8 +308,9 @@ def test_a_dataset_is_stored_once_and_never_changes(steps):
     assert (again.dataset_id, again.is_new) == (first.dataset_id, False)
     assert (second.version, second.example_count) == (2, 1)
     assert steps.topics() == ["dataset_created", "dataset_created"]
-    with pytest.raises(psycopg.errors.RestrictViolation):
-        steps.connection.execute("UPDATE dataset_example SET content = '{}'")
+    for change in ("UPDATE dataset_example SET content = '{}'", "UPDATE dataset SET version = 7"):
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            steps.connection.execute(change)
 
 
 def test_themes_are_replaced_by_the_same_engine_only(steps):
