@@ -3,6 +3,7 @@
     make chaos ARGS='--rounds 9 --seed 7'        kill rounds, every kind of process in turn
     make chaos ARGS='--minutes 60'               for as long as that
     make chaos ARGS='--only backfill load'       30 days by REST, half of them twice; 100 single texts
+    make chaos ARGS='--only documents'           readers, tasks and PostgreSQL killed over documents
     make chaos ARGS='--only mutations'           every guard taken out once
 
 One line of JSON per round goes to ``--out``; the exit code says whether anything was wrong.
@@ -18,7 +19,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from bench import mutations
+from bench import document_kills, mutations
 from bench.kills import TARGETS, TEXTS, kill_round
 from bench.real_system import (
     ANALYSIS,
@@ -35,7 +36,7 @@ from bench.real_system import (
 )
 from include.contributions.model import Contribution
 
-PARTS = ("kills", "backfill", "load", "mutations")
+PARTS = ("kills", "documents", "backfill", "load", "mutations")
 
 KILL_DAYS = date(2024, 1, 1)
 BACKFILL_FIRST = date(2023, 6, 1)
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"a system of its own is up on {system.address}", flush=True)
             if "kills" in chosen.only:
                 wrong += kill_rounds(system, chosen, report)
+            if "documents" in chosen.only:
+                wrong += document_rounds(system, chosen, report)
             if "backfill" in chosen.only:
                 wrong += report.of("backfill", backfill_thirty_days, system)
             if "load" in chosen.only:
@@ -124,6 +127,25 @@ def kill_rounds(system: RealSystem, chosen: argparse.Namespace, report: Report) 
         print(
             f"{number} rounds; at work again after {middle} s (median), {resumed[-1]} s (longest)"
         )
+    return wrong
+
+
+def document_rounds(system: RealSystem, chosen: argparse.Namespace, report: Report) -> list[str]:
+    """Kill what reads and indexes documents, each kind in turn, for so many rounds or minutes."""
+    until = time.monotonic() + 60 * chosen.minutes if chosen.minutes else None
+    targets = document_kills.TARGETS
+    wrong: list[str] = []
+    number = 0
+    while time.monotonic() < until if until else number < chosen.rounds:
+        target = targets[number % len(targets)]
+        try:
+            done = document_kills.kill_round(system, target, seed=chosen.seed, number=number)
+        except NotInTimeError as error:
+            wrong.append(f"documents, round {number} ({target}): {error}")
+        else:
+            report.add(done.as_dict())
+            wrong += [f"documents, round {number} ({target}): {each}" for each in done.wrong]
+        number += 1
     return wrong
 
 

@@ -109,9 +109,9 @@ def kill_round(
         (killed_at,) = ledger.execute("SELECT clock_timestamp()").fetchone() or (None,)
         done = Round(number, target, pids, at_result=_count(ledger, run_id))
     for pid in pids:
-        _kill(pid)
+        kill(pid)
     done.ended = system.finished(ANALYSIS, run_id, END_LIMIT_S)
-    with _patiently(system) as ledger:
+    with patiently(system) as ledger:
         _measure(ledger, run_id, killed_at, done)
         before = _count(ledger, run_id)
         done.wrong += faults_of_day(ledger, day, texts, judged_here=200)
@@ -134,13 +134,13 @@ def find(system: RealSystem, target: str, ledger: Connection) -> list[int]:
             " ORDER BY backend_start DESC LIMIT 1"
         ).fetchone()
         return [int(row[0])] if row else []
-    children = _living(system.supervisor.children())
+    children = living(system.supervisor.children())
     daemons = {
         "postgres": [p for p in children if _name(p) == "postgres"],
-        "api-server": [p for p in children if _is_api_server(_title(p))],
-        "dag-processor": [p for p in children if "airflow dag-processor" in _title(p)],
-        "triggerer": [p for p in children if "airflow triggerer" in _title(p)],
-        "scheduler": [p for p in children if "airflow scheduler" in _title(p)],
+        "api-server": [p for p in children if _is_api_server(title(p))],
+        "dag-processor": [p for p in children if "airflow dag-processor" in title(p)],
+        "triggerer": [p for p in children if "airflow triggerer" in title(p)],
+        "scheduler": [p for p in children if "airflow scheduler" in title(p)],
     }
     chosen = daemons.get(target)
     if chosen is None:
@@ -151,12 +151,12 @@ def find(system: RealSystem, target: str, ledger: Connection) -> list[int]:
 def _below(
     system: RealSystem, scheduler: list[psutil.Process], target: str
 ) -> list[psutil.Process]:
-    below = [p for each in scheduler for p in _living(each.children(recursive=True))]
+    below = [p for each in scheduler for p in living(each.children(recursive=True))]
     workers = [p for p in below if _is_worker(p)]
     if target == "executor":
         parents = {p.ppid() for p in workers} - {p.pid for p in scheduler}
         return [p for p in below if p.pid in parents]
-    tasks = [(w, t) for w in workers for t in _living(w.children()) if _holds_ledger(system, t)]
+    tasks = [(w, t) for w in workers for t in living(w.children()) if _holds_ledger(system, t)]
     return [w if target == "worker" else t for w, t in tasks]
 
 
@@ -171,8 +171,8 @@ def _holds_ledger(system: RealSystem, process: psutil.Process) -> bool:
 
 
 def _is_worker(process: psutil.Process) -> bool:
-    title = _title(process)
-    return title.startswith("airflow worker -- LocalExecutor") and "<idle>" not in title
+    shown = title(process)
+    return shown.startswith("airflow worker -- LocalExecutor") and "<idle>" not in shown
 
 
 def _is_api_server(title: str) -> bool:
@@ -186,18 +186,21 @@ def _name(process: psutil.Process) -> str:
         return ""
 
 
-def _title(process: psutil.Process) -> str:
+def title(process: psutil.Process) -> str:
+    """Return a process's command line; nothing for one that is gone."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
 
 
-def _living(processes: list[psutil.Process]) -> list[psutil.Process]:
+def living(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Leave out what ended or only waits to be buried."""
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-def _kill(pid: int) -> None:
+def kill(pid: int) -> None:
+    """End a process by SIGKILL; one that is gone is fine."""
     try:
         psutil.Process(pid).kill()
     except psutil.NoSuchProcess:
@@ -209,7 +212,7 @@ def _count(ledger: Connection, run_id: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _patiently(system: RealSystem) -> Connection:
+def patiently(system: RealSystem) -> Connection:
     """Open the ledger of a system whose PostgreSQL may be on its way back."""
 
     def opened() -> Connection | None:

@@ -1,4 +1,4 @@
-"""Forty files as the world sends them: cut short, locked, swollen, misnamed, or made to do harm.
+"""Sixty files as the world sends them: cut short, locked, swollen, misnamed, or made to do harm.
 
 Each comes with what must become of it: the reason for which it is set aside, or None when its text
 must be read. Everything is built here, byte by byte; nothing comes from elsewhere.
@@ -6,6 +6,7 @@ must be read. Everything is built here, byte by byte; nothing comes from elsewhe
 
 import io
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ class Hostile(NamedTuple):
 
 
 def hostile_files() -> Iterator[Hostile]:
-    """Yield all forty, in a fixed order and with the same bytes each time."""
+    """Yield all sixty, in a fixed order and with the same bytes each time."""
     for name, build, reasons in _FILES:
         yield Hostile(name, build(), frozenset(reasons.split()))
 
@@ -253,6 +254,127 @@ def _old_encrypted_office() -> bytes:
     return head + "EncryptedPackage".encode("utf-16-le") + bytes(512)
 
 
+def _acting_pdf() -> bytes:
+    """Runs a script, starts a program and submits itself as soon as it is opened."""
+    acts = (
+        b"/Catalog/OpenAction<</S/JavaScript/JS(while\\(true\\){app.alert\\(1\\)})>>"
+        b"/AA<</WC<</S/Launch/F(/bin/sh)>>/O<</S/URI/URI(http://127.0.0.1:9/)>>>>"
+    )
+    return pdf([TEXT]).replace(b"/Catalog", acts)
+
+
+def _cyclic_pdf() -> bytes:
+    """Two branches of the page tree that hold each other, and say that they hold a million pages."""
+    return _assembled(
+        [
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Count 1000000/Kids[3 0 R 3 0 R]>>",
+            b"<</Type/Pages/Parent 2 0 R/Count 1000000/Kids[2 0 R 2 0 R 3 0 R]>>",
+        ]
+    )
+
+
+def _drawing_forms_pdf() -> bytes:
+    """Forms that draw forms, ten of them each, twelve deep: a million million drawings."""
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        (
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</XObject<</X 5 0 R>>>>"
+            b"/Contents 4 0 R>>"
+        ),
+        b"<</Length 5>>stream\n/X Do\nendstream",
+    ]
+    for depth in range(12):
+        drawn = b"/X Do " * 10
+        inner = b"/Resources<</XObject<</X %d 0 R>>>>" % (6 + depth) if depth < 11 else b""
+        objects.append(
+            b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]%s/Length %d>>stream\n%s\nendstream"
+            % (inner, len(drawn), drawn)
+        )
+    return _assembled(objects)
+
+
+def _laughing_odt() -> bytes:
+    entities = "".join(f'<!ENTITY a{i + 1} "{f"&a{i};" * 10}">' for i in range(9))
+    content = (
+        f'<!DOCTYPE x [<!ENTITY a0 "ha">{entities}]><text:p xmlns:text="{_OTEXT}">&a9;</text:p>'
+    )
+    return zipped({"mimetype": _ODT_MIME.encode(), "content.xml": content.encode()})
+
+
+def _calling_docx() -> bytes:
+    """A template and a picture that stand somewhere else."""
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/attachedTemplate"
+    links = (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        f'<Relationship Id="r1" Type="{kind}" Target="http://127.0.0.1:9/x" TargetMode="External"/>'
+        "</Relationships>"
+    ).encode()
+    return docx(docx_paragraph(TEXT), **{"word/_rels/document.xml.rels": links})
+
+
+def _twice_named_docx() -> bytes:
+    """Two members of one name: what one reader checks another one must not read."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for text in ("rien", TEXT):
+            body = (
+                f'<w:document xmlns:w="{_W}"><w:body>{docx_paragraph(text)}</w:body></w:document>'
+            )
+            archive.writestr(zipfile.ZipInfo("word/document.xml"), body)
+    return out.getvalue()
+
+
+def _scripted_svg() -> bytes:
+    return (
+        b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)">'
+        b'<script>fetch("http://127.0.0.1:9/")</script><text>' + TEXT.encode() + b"</text></svg>"
+    )
+
+
+def _looping_tiff() -> bytes:
+    """One white dot whose next picture is itself."""
+    tags = [
+        (256, 1),
+        (257, 1),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, 1),
+        (279, 1),
+    ]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    start = 10
+    return (
+        b"II*\0"
+        + struct.pack("<I", start)
+        + b"\xff\0"
+        + struct.pack("<H", len(tags))
+        + entries
+        + struct.pack("<I", start)
+    )
+
+
+def _million_cues() -> bytes:
+    """A film of a year with a word each half minute."""
+    return b"".join(
+        b"%d\n%02d:%02d:%02d,000 --> %02d:%02d:%02d,500\nmot\n\n"
+        % (n, n // 3600 % 100, n // 60 % 60, n % 60, n // 3600 % 100, n // 60 % 60, n % 60)
+        for n in range(1_000_000)
+    )
+
+
+def _mad_times() -> bytes:
+    """Cues that end before they begin, and hours without end."""
+    return (
+        "WEBVTT\n\n99999999999:99:99.999 --> 00:00:00.000\n" + TEXT + "\n\n--> -->\n\n" * 50
+    ).encode()
+
+
 _FILES: tuple[tuple[str, Callable[[], bytes], str], ...] = (
     ("vide.pdf", bytes, "empty_file"),
     ("blancs.txt", lambda: b" \n\t \n" * 50, "empty_file"),
@@ -310,4 +432,32 @@ _FILES: tuple[tuple[str, Callable[[], bytes], str], ...] = (
     ("profond.html", lambda: (b"<div>" * 20_000) + TEXT.encode(), ""),
     ("immense.png", _wide_png, "too_large"),
     ("coupe.png", _cut_png, "truncated damaged"),
+    ("agit.pdf", _acting_pdf, ""),
+    ("arbre-cyclique.pdf", _cyclic_pdf, "damaged truncated too_many_pages page_set_aside"),
+    ("formes-en-abyme.pdf", _drawing_forms_pdf, "timeout out_of_memory parser_died page_set_aside"),
+    ("sans-page.pdf", lambda: pdf([]), "damaged truncated no_text"),
+    ("rires.odt", _laughing_odt, "unsafe_xml"),
+    ("appelle.docx", _calling_docx, ""),
+    ("deux-fois-nomme.docx", _twice_named_docx, ""),
+    ("dessin.svg", _scripted_svg, "unknown_content_type"),
+    ("dessin.html", lambda: _scripted_svg() + b"<!-- -->", "unknown_content_type"),
+    ("boucle.tif", _looping_tiff, "page_set_aside"),
+    ("million.srt", _million_cues, "too_large"),
+    ("temps-fous.vtt", _mad_times, "no_text"),
+    (
+        "million.html",
+        lambda: b"<!DOCTYPE html>" + b"<div>" * 1_000_000 + TEXT.encode(),
+        "timeout out_of_memory",
+    ),
+    (
+        "attributs.html",
+        f"<!DOCTYPE html><p {'a=b ' * 500_000}>{TEXT}</p>".encode,
+        "",
+    ),
+    ("crochets.md", lambda: b"[" * 500_000 + b"\n\n" + TEXT.encode(), ""),
+    ("une-ligne.txt", lambda: b"mot" * 9_000_000, "too_large"),
+    ("avis\nà la ligne.txt", TEXT.encode, ""),
+    (f"{'tres-' * 48}long.txt", (TEXT + " Un nom long.").encode, ""),
+    ("\u202etxt.exe.pdf", lambda: pdf([TEXT + " A rebours."]), ""),
+    ("pas-un-mot.txt\x7f\x1b[2J.txt", (TEXT + " Un écran vidé.").encode, ""),
 )

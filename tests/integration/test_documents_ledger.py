@@ -8,8 +8,8 @@ import pytest
 from include.documents.embedding import bm25
 from include.documents.model import Media, ParsedDocument, SetAside, SparseVector, Theme
 from include.documents.near_duplicates import NearDuplicate
-from include.errors import ConfigurationError
-from participation.ledger import connect
+from include.errors import ConfigurationError, ReconciliationError
+from participation.ledger import connect, document_books
 from participation.ledger.datasets import Example, LedgerDatasets
 from participation.ledger.embeddings import Embedding, Engine, LedgerEmbeddings
 from tests.integration.document_steps import PARSER, TOWN, Steps, kept, page, received, sha
@@ -183,6 +183,38 @@ def test_children_know_their_parents_and_a_text_is_cut_once(steps):
     assert steps.topics() == ["document_parsed", "document_chunked"]
 
 
+def test_a_text_is_cut_with_its_event_or_not_at_all(steps):
+    """The database refuses the event: no chunk is there, and the text still waits."""
+    steps.keep("a.pdf", "one")
+    steps.parse("one", "Le port est ensablé.")
+    steps.connection.execute(
+        "CREATE FUNCTION refuse_event() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'refused'; END $$;"
+        "CREATE TRIGGER refuse_event BEFORE INSERT ON outbox"
+        " FOR EACH ROW EXECUTE FUNCTION refuse_event()"
+    )
+    try:
+        with pytest.raises(psycopg.errors.RaiseException):
+            steps.chunk()
+    finally:
+        steps.connection.execute("DROP FUNCTION refuse_event() CASCADE")
+
+    assert steps.rows("SELECT count(*) FROM chunk") == [(0,)]
+    assert steps.chunks.to_chunk(steps.chunking_id) == [sha("one")]
+
+
+def test_a_document_that_is_nowhere_is_missed_by_the_books(steps):
+    """Neither read nor set aside nor waiting: the sum is off, and that is said."""
+    steps.keep("a.pdf", "one")
+    steps.parse("one", "Le port est ensablé.")
+    assert document_books.balance(steps.connection, TOWN, PARSER).documents == 1
+    steps.connection.execute("UPDATE document SET parsed_at = NULL, page_count = NULL")
+    steps.connection.execute("DELETE FROM page")
+
+    with pytest.raises(ReconciliationError, match="documents do not add up"):
+        document_books.balance(steps.connection, TOWN, PARSER)
+
+
 def test_chunks_of_a_text_that_is_gone_are_dropped(steps):
     """A slow attempt that cut the text of before stores nothing; the new text still waits."""
     steps.keep("a.pdf", "one")
@@ -276,8 +308,9 @@ def test_a_dataset_is_stored_once_and_never_changes(steps):
     assert (again.dataset_id, again.is_new) == (first.dataset_id, False)
     assert (second.version, second.example_count) == (2, 1)
     assert steps.topics() == ["dataset_created", "dataset_created"]
-    with pytest.raises(psycopg.errors.RestrictViolation):
-        steps.connection.execute("UPDATE dataset_example SET content = '{}'")
+    for change in ("UPDATE dataset_example SET content = '{}'", "UPDATE dataset SET version = 7"):
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            steps.connection.execute(change)
 
 
 def test_themes_are_replaced_by_the_same_engine_only(steps):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from include.documents.chunking import ChunkSizes, chunk
 from include.errors import LeaseLostError, ReconciliationError
-from participation.ledger import connect
+from participation.ledger import connect, indexing
+from participation.ledger.search import LedgerSearch
 from tests.integration.document_steps import Steps, sha
 
 pytestmark = pytest.mark.postgres
@@ -314,8 +315,9 @@ def test_an_entry_without_a_vector_cannot_be_stored(steps):
         steps.connection.execute("UPDATE index_entry SET sparse = NULL, terms = NULL")
 
 
-def test_old_versions_are_dropped_but_one(steps):
+def test_old_versions_are_dropped_but_one(steps, monkeypatch):
     """After many changes only the live version's entries and one behind it remain."""
+    monkeypatch.setattr(indexing, "KEEP_S", 0)
     town(steps)
     for change in range(5):
         steps.keep("0.pdf", f"zero {change}")
@@ -327,6 +329,29 @@ def test_old_versions_are_dropped_but_one(steps):
     assert steps.rows("SELECT count(*) FROM index_entry") == [(5,)]
     assert len(entries(steps)) == 4
     assert term_counts(steps)[0] == term_counts(steps)[1]
+
+
+def test_a_question_outlives_every_switch_made_meanwhile(steps, ledger_dsn, monkeypatch):
+    """It began under a version that was replaced three times before it looked for its chunks."""
+    town(steps)
+    scored = LedgerSearch._scored
+
+    def after_three_switches(self, *arguments):
+        monkeypatch.setattr(LedgerSearch, "_scored", scored)
+        with connect(ledger_dsn) as beside:
+            builder = Steps(beside)
+            for change in range(3):
+                builder.keep("0.pdf", f"zero {change}")
+                builder.parse(f"zero {change}", f"Le phare, version {change}.")
+                builder.rest()
+        return scored(self, *arguments)
+
+    before = {hit.document_id for hit in steps.ask("Le phare", top_k=20)}
+    monkeypatch.setattr(LedgerSearch, "_scored", after_three_switches)
+    during = {hit.document_id for hit in steps.ask("Le phare", top_k=20)}
+
+    assert len(before) > 1
+    assert during == before
 
 
 def test_another_way_to_cut_replaces_every_entry(steps):

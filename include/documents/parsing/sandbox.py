@@ -28,7 +28,9 @@ START_S = 60
 KEPT_ENVIRONMENT = ("PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TESSDATA_PREFIX")
 """A reader of foreign files learns no password of its starter."""
 
-_TIME_SIGNALS = {signal.SIGXCPU, signal.SIGKILL}
+STARTS = 2
+"""A reader that was ended from outside, by a person or by a system without memory, gets another go."""
+
 _RECORDINGS = {Media.AUDIO, Media.VIDEO_FILE}
 
 
@@ -63,12 +65,16 @@ def parse_file(
 
 def _run(request: Request, folder: Path) -> ParsedDocument | SetAside:
     (folder / REQUEST).write_text(request.to_json(), "utf-8")
-    starter = _starter()
-    try:
-        status = starter.run(folder, request.limits.wall_s)
-    except TimeoutError:
-        return set_aside("timeout", f"{request.limits.wall_s:.0f} s")
-    return _answer(folder / ANSWER, status, request.limits)
+    status = 0
+    for _ in range(STARTS):
+        starter = _starter()
+        try:
+            status = starter.run(folder, request.limits.wall_s)
+        except TimeoutError:
+            return set_aside("timeout", f"{request.limits.wall_s:.0f} s")
+        if status != -signal.SIGKILL:
+            break
+    return _answer(folder / ANSWER, status, request)
 
 
 class _Starter:
@@ -113,9 +119,9 @@ class _Starter:
                 if not self._ended(worker):
                     self.end()
                 raise
-            # A worker took its starter along: only this file is lost, the next one gets a new one.
+            # The starter is gone, and its worker with it: the next one gets a new one.
             self.end()
-            return -signal.SIGABRT
+            return -signal.SIGKILL
         except BaseException:
             self.end()
             raise
@@ -186,12 +192,14 @@ def _end(process: "subprocess.Popen[bytes]", owner: int) -> None:
             pipe.close()
 
 
-def _answer(path: Path, status: int, limits: ParseLimits) -> ParsedDocument | SetAside:
+def _answer(path: Path, status: int, request: Request) -> ParsedDocument | SetAside:
     if status == 0:
         with contextlib.suppress(ValueError):
             return answer_from_json(path.read_text("utf-8"))
-    if -status in _TIME_SIGNALS:
-        return set_aside("timeout", f"{limits.cpu_s} s de calcul")
+    if status == -signal.SIGXCPU:
+        return set_aside("timeout", f"{request.limits.cpu_s_of(request.media)} s de calcul")
+    if status == -signal.SIGKILL:
+        return set_aside("killed")
     return set_aside("parser_died", f"code {status}")
 
 

@@ -56,6 +56,10 @@ SENTENCES = {
         "Le programme de lecture s'est arrêté sur ce fichier ({content}), sans doute abîmé : l'ouvrir, "
         "l'enregistrer de nouveau en PDF et le déposer."
     ),
+    "killed": (
+        "La lecture a été interrompue deux fois par le système, sans doute faute de mémoire : découper "
+        "le document et déposer ses parties."
+    ),
     "no_transcript": (
         "C'est un enregistrement sans transcription : déposer sa transcription (SRT, VTT ou texte "
         "horodaté) sous le même nom."
@@ -68,6 +72,7 @@ _REASONS = {
     "old_word": "unknown_content_type",
     "other_archive": "unknown_content_type",
     "other_image": "unknown_content_type",
+    "killed": "parser_died",
 }
 
 INSTALL_OCR = (

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from include.documents.model import KIND_OF, Kind, Media
+
 PARSER_VERSION = "2"
 """Changes when the same bytes would give other pages, titles, dates or languages."""
 
@@ -16,6 +18,8 @@ class ParseLimits:
         wall_s: From start to end. Pages still waiting for OCR at three quarters of it are left for
             a later run, so that a long scan keeps the pages it has.
         cpu_s: Of one process; the OCR of each page is a process.
+        markup_cpu_s: Of a process that reads neither PDF nor image: 20 million characters take a
+            second, and what takes much longer is made to.
         memory_bytes: Address space of one process.
         max_file_bytes: Larger files are not opened.
         max_pages: Documents of more pages are not read.
@@ -24,10 +28,16 @@ class ParseLimits:
 
     wall_s: float = 1200
     cpu_s: int = 600
+    markup_cpu_s: int = 30
     memory_bytes: int = 1024 * MEBIBYTE
     max_file_bytes: int = 256 * MEBIBYTE
     max_pages: int = 2000
     max_characters: int = 20_000_000
+
+    def cpu_s_of(self, media: Media) -> int:
+        """Say how much a process that reads this medium may compute."""
+        is_drawn = media is Media.PDF or KIND_OF[media] is Kind.IMAGE
+        return self.cpu_s if is_drawn else min(self.cpu_s, self.markup_cpu_s)
 
 
 @dataclass(frozen=True, slots=True)

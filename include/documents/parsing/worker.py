@@ -26,7 +26,7 @@ CPU_GRACE_S = 5
 def main() -> None:
     """Answer one request."""
     request = Request.from_json(sys.stdin.read())
-    _limit(request.limits)
+    _limit(request.limits, request.limits.cpu_s_of(request.media))
     sys.stdout.write(answer_to_json(answer(request)))
 
 
@@ -83,12 +83,12 @@ def _draft(request: Request) -> Draft:
     raise DocumentRefusedError("no_transcript")
 
 
-def _limit(limits: ParseLimits) -> None:
+def _limit(limits: ParseLimits, cpu_s: int) -> None:
     """Bind this process and what it starts."""
     answer_bytes = ANSWER_FLOOR_BYTES + BYTES_PER_CHARACTER * limits.max_characters
     wanted = {
         resource.RLIMIT_CORE: (0, 0),
-        resource.RLIMIT_CPU: (limits.cpu_s, limits.cpu_s + CPU_GRACE_S),
+        resource.RLIMIT_CPU: (cpu_s, cpu_s + CPU_GRACE_S),
         resource.RLIMIT_AS: (limits.memory_bytes, limits.memory_bytes),
         resource.RLIMIT_FSIZE: (answer_bytes, answer_bytes),
     }

@@ -32,6 +32,9 @@ FILL_CHUNKS = 5_000
 KEEP_RETIRED = 1
 """Versions kept behind the live one: a question that began before the switch ends on its own."""
 
+KEEP_S = 60
+"""For as long a version is kept in any case: no question lasts longer, however often is switched."""
+
 
 @dataclass(frozen=True, slots=True)
 class Build:
@@ -199,14 +202,15 @@ class LedgerIndexing:
         with self.connection.transaction():
             self._lock()
             rows = self.connection.execute(
-                "SELECT index_id, base_id FROM index_version WHERE municipality = %s"
-                " AND engine = %s AND state IN ('live', 'retired') ORDER BY index_id DESC",
-                (self.municipality, self.engine),
+                "SELECT index_id, base_id, retired_at < now() - make_interval(secs => %s)"
+                " FROM index_version WHERE municipality = %s AND engine = %s"
+                " AND state IN ('live', 'retired') ORDER BY index_id DESC",
+                (KEEP_S, self.municipality, self.engine),
             ).fetchall()
-            old = [index_id for index_id, _ in rows[keep + 1 :]]
+            old = [index_id for index_id, _, is_old in rows[keep + 1 :] if is_old]
             if not old:
                 return 0
-            floor, base_id = rows[keep]
+            floor, base_id, _ = rows[-len(old) - 1]
             names = {"old": old, "floor": floor, "base_id": base_id}
             self.connection.execute(
                 "DELETE FROM index_entry WHERE base_id = %(base_id)s AND removed_in <= %(floor)s",

@@ -12,7 +12,7 @@ from include.documents.parsing import OcrSettings, ParseLimits, parse_file, sand
 from include.documents.sniffing import sniff
 from tests.hostile import TEXT, Hostile, hostile_files, pdf
 
-LIMITS = ParseLimits(wall_s=60, cpu_s=40)
+LIMITS = ParseLimits(wall_s=60, cpu_s=40, markup_cpu_s=8)
 NO_OCR = OcrSettings(enabled=False)
 FILES = list(hostile_files())
 
@@ -39,9 +39,9 @@ def processes_of(marker: str) -> list[str]:
     return [line for line in listed.stdout.splitlines() if marker in line]
 
 
-def test_there_are_forty():
-    """The set that the note speaks of."""
-    assert len(FILES) == len({file.name for file in FILES}) == 40
+def test_there_are_sixty():
+    """The set that the note speaks of, each of a name and of bytes of its own."""
+    assert len(FILES) == len({file.name for file in FILES}) == 60
 
 
 @pytest.mark.parametrize("hostile", FILES, ids=[file.name for file in FILES])
@@ -103,6 +103,40 @@ def test_a_reader_that_dies_takes_only_its_file(code, reason, tmp_path, monkeypa
 
     assert isinstance(answer, SetAside)
     assert answer.reason == reason
+
+
+def test_a_text_has_less_time_than_a_book_of_scans(tmp_path):
+    """Five megabytes of nested tags would take hours: they are given the time of a text."""
+    path = tmp_path / "file"
+    path.write_bytes(b"<!DOCTYPE html>" + b"<div>" * 1_000_000)
+
+    answer = parse_file(path, Media.HTML, ParseLimits(cpu_s=60, markup_cpu_s=2), NO_OCR)
+
+    assert isinstance(answer, SetAside)
+    assert (answer.reason, "(2 s de calcul)" in answer.detail) == ("timeout", True)
+
+
+@pytest.mark.parametrize(("kills", "reason"), [(1, "seen"), (2, "parser_died")])
+def test_a_reader_that_was_killed_gets_one_more_go(kills, reason, tmp_path, monkeypatch):
+    """SIGKILL comes from outside: once is no fault of the file, twice sets it aside."""
+    (tmp_path / "shot.py").write_text(
+        "import json, os, pathlib, signal\n"
+        f"tries = pathlib.Path({str(tmp_path / 'tries')!r})\n"
+        "done = len(tries.read_text()) if tries.exists() else 0\n"
+        "tries.write_text('x' * (done + 1))\n"
+        f"if done < {kills}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "print(json.dumps({'set_aside': {'reason': 'seen', 'detail': 'at last'}}))\n"
+    )
+    monkeypatch.setattr(sandbox, "WORKER", "shot")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+
+    answer = parse_file(path, Media.TEXT, ParseLimits(wall_s=20), NO_OCR)
+
+    assert isinstance(answer, SetAside)
+    assert answer.reason == reason
+    assert (tmp_path / "tries").read_text() == "xx"
 
 
 def test_a_reader_learns_no_password_of_its_starter(tmp_path, monkeypatch):

@@ -1,0 +1,186 @@
+"""Sixty hostile files and a folder full of traps, through the real tasks of the intake."""
+
+import functools
+import os
+import shutil
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+pytest.importorskip("airflow", reason="needs Airflow")
+
+from include.documents.parsing import ParseLimits
+from participation import document_tasks
+from participation.ledger.attempt import Attempt
+from participation.settings import Settings
+from participation.steps import Visit
+from tests.hostile import hostile_files
+
+pytestmark = pytest.mark.postgres
+
+SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
+STARTER = "include.documents.parsing.starter"
+LIMITS = ParseLimits(wall_s=60, cpu_s=40, markup_cpu_s=8)
+AT_THE_DOOR = {
+    "empty_file": "empty",
+}
+"""What the reader would say of a file that is not even taken in."""
+
+
+class Instance(SimpleNamespace):
+    """What a task asks of Airflow about its siblings."""
+
+    def get_task_states(self, *, dag_id, run_ids):
+        return {run_ids[0]: self.states}
+
+
+@pytest.fixture
+def inbox(tmp_path):
+    """Fill a folder with the samples, all hostile files under their names, and traps of a file system."""
+    folder = tmp_path / "inbox"
+    shutil.copytree(SAMPLES, folder)
+    for file in hostile_files():
+        (folder / file.name.rpartition("/")[2]).write_bytes(file.content)
+    inner = folder / "dossier"
+    inner.mkdir()
+    (inner / "retour").symlink_to("..")
+    (folder / "boucle-a.pdf").symlink_to("boucle-b.pdf")
+    (folder / "boucle-b.pdf").symlink_to("boucle-a.pdf")
+    (folder / "nulle-part.pdf").symlink_to("absent.pdf")
+    (folder / "secret.txt").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "tuyau.pdf")
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.utime(path, (time.time() - 3600,) * 2)
+    (folder / "grandit.txt").write_text("Le compte rendu que l'on est en train d'écrire")
+    return folder
+
+
+TRAPS = {
+    "boucle-a.pdf": "link_outside",
+    "boucle-b.pdf": "link_outside",
+    "retour": "link_to_folder",
+    "secret.txt": "link_outside",
+    "tuyau.pdf": "not_a_file",
+}
+
+
+@pytest.fixture
+def visit(ledger, inbox, tmp_path, monkeypatch):
+    """Be a task attempt whose ledger, inbox, store and temporary folder are the test's own."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr(
+        document_tasks, "parse_file", functools.partial(document_tasks.parse_file, limits=LIMITS)
+    )
+
+    def write_on(_seconds):
+        with (inbox / "grandit.txt").open("a") as file:
+            file.write(" et qui continue.")
+
+    take = document_tasks.take_files
+    monkeypatch.setattr(
+        document_tasks, "take_files", lambda root, store: take(root, store, pause=write_on)
+    )
+    settings = Settings(
+        inbox=inbox, documents=tmp_path / "documents", datasets=str(tmp_path / "datasets")
+    )
+    attempt = Attempt("document_intake", "run-1", "find", -1, 1)
+    return Visit(ledger, attempt, settings, {"ti": Instance(states={}, max_tries=2)})
+
+
+class Watch(threading.Thread):
+    """Looks at the readers all the time: how many there were, and the most memory one of them took."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.seen = set()
+        self.peak_bytes = 0
+        self.end = threading.Event()
+
+    def run(self):
+        while not self.end.wait(0.02):
+            for child in psutil.Process().children(recursive=True):
+                try:
+                    if STARTER in child.cmdline() and STARTER in child.parent().cmdline():
+                        self.seen.add(child.pid)
+                        self.peak_bytes = max(self.peak_bytes, child.memory_info().rss)
+                except psutil.Error:
+                    continue
+
+
+def outcome(ledger, name):
+    """What became of a file: its reason, ``read``, or ``page_set_aside`` when no page was read."""
+    name = f"/{name}"
+    aside = ledger.execute(
+        "SELECT reason, detail FROM document_set_aside WHERE right(uri, length(%s)) = %s",
+        (name, name),
+    ).fetchall()
+    if aside:
+        ((reason, detail),) = aside
+        assert detail.endswith((".", "»")), detail
+        return reason
+    texts = ledger.execute(
+        "SELECT p.method, p.content FROM document_origin o JOIN page p USING (document_id)"
+        " WHERE right(uri, length(%s)) = %s",
+        (name, name),
+    ).fetchall()
+    if texts and all(method == "set_aside" for method, _ in texts):
+        return "page_set_aside"
+    return "read" if texts else "nowhere"
+
+
+def test_each_ends_in_its_reason_and_nothing_is_left_behind(visit, inbox, tmp_path):
+    """Taken in and read by the tasks themselves: reasons, sums, processes, memory, temporary files."""
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    watch = Watch()
+    watch.start()
+    try:
+        found = document_tasks.find_documents(visit, {})
+        for kind in document_tasks.READERS:
+            if any(
+                document_tasks._kind(visit, w) == kind
+                for w in document_tasks._waiting(visit, ocr=False)
+            ):
+                document_tasks.read_kind(visit, kind, ocr=False, on_error="continue")
+        told = document_tasks.reconcile_intake(visit, ocr=False)
+    finally:
+        watch.end.set()
+        watch.join()
+
+    wrong = {}
+    for file in hostile_files():
+        wanted = {AT_THE_DOOR.get(reason, reason) for reason in file.reasons} | file.reasons
+        became = outcome(visit.connection, file.name.rpartition("/")[2])
+        if became not in (wanted or {"read"}):
+            wrong[file.name] = became
+    assert wrong == {}
+    assert {name: outcome(visit.connection, name) for name in TRAPS} == TRAPS
+    assert found["waits"] == 2, "the file that grows, and the link that leads nowhere"
+    assert outcome(visit.connection, "grandit.txt") == "nowhere"
+    for sample in SAMPLES.iterdir():
+        assert outcome(visit.connection, sample.name) == "read"
+
+    books = told["books"]
+    assert books["documents"] == books["parsed"] + books["set_aside"]
+    assert books["waiting"] == 0
+    assert (
+        Counter(row[0] for row in visit.connection.execute("SELECT method FROM page").fetchall())[
+            "set_aside"
+        ]
+        == books["pages_set_aside"]
+    )
+    assert len(watch.seen) > 40
+    assert watch.peak_bytes < LIMITS.memory_bytes, f"{watch.peak_bytes >> 20} MiB"
+    left = {child.pid: child for child in psutil.Process().children(recursive=True)}
+    idle = [child for pid, child in left.items() if pid not in before]
+    assert [STARTER in child.cmdline() for child in idle] == [True], "the next reader's starter"
+    assert idle[0].children() == []
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert not (tmp_path / "etc").exists()
