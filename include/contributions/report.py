@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
 from include.contributions import wording
 from include.contributions.model import STATES, UNDETERMINED, Category
 from include.files import write_whole
+from include.pages import Listing, environment, shown, town_name
 
 LISTED_PER_SECTION = 200
 """Entries shown in a section; the counts stay exact. A page of 100,000 texts would not open."""
@@ -38,23 +39,6 @@ FILE_MODE = 0o640
 """The api-server, which shows the page, may be another user of the same group."""
 
 _EMPTY_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
-
-TEMPLATES = Path(__file__).parents[1] / "templates"
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
-    """The first entries of a list, and how many there are in all."""
-
-    items: tuple[T, ...] = ()
-    total: int = 0
-
-    @property
-    def others(self) -> int:
-        """How many are not shown."""
-        return self.total - len(self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,36 +423,18 @@ def _page(report: DayReport) -> dict[str, Any]:
         "reasons": wording.review_reasons(report.municipality),
         "bars": bars,
         "chart_height": len(bars) * BAR_PITCH,
-        "town": report.municipality.replace("-", " ").title().replace(" ", "-"),
+        "town": town_name(report.municipality),
     }
 
 
 @cache
 def _environment(form: str) -> Environment:
-    """Escape by default: what is not marked as markup by a template is a text, whoever wrote it."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        finalize=_shown if form == "html" else _shown_in_markdown,
-    )
-    environment.filters.update(
-        age=wording.age,
+    made = environment(shown if form == "html" else _shown_in_markdown, keep_trailing_newline=True)
+    made.filters.update(
         article=lambda key: wording.ARTICLE_LABELS.get(key, key),
         category=wording.category_label,
-        counted=wording.counted,
         csp_hash=_csp_hash,
-        day=wording.day_words,
-        duration=wording.duration,
-        excerpt=wording.excerpt,
-        failure=wording.failure_words,
-        file_name=wording.file_name,
         line=lambda text: " ".join(str(text).split()),
-        moment=wording.moment,
-        number=wording.number,
         outcome=lambda key: wording.OUTCOME_LABELS.get(key, key),
         quoted=_block_quote,
         reason=_reason,
@@ -476,12 +442,8 @@ def _environment(form: str) -> Environment:
         score=_score,
         score_label=wording.score_label,
     )
-    environment.globals.update(state_labels=wording.STATE_LABELS)
-    return environment
-
-
-def _shown(value: Any) -> Any:
-    return value if hasattr(value, "__html__") else wording.visible(str(value))
+    made.globals.update(state_labels=wording.STATE_LABELS)
+    return made
 
 
 def _shown_in_markdown(value: Any) -> Any:

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from include.contributions import wording as words
 from include.documents import wording
 from include.documents.output import WorkflowOutput
 from include.documents.parsing.sentences import pages_phrase
+from include.pages import Listing, environment, shown
 
 LISTED = 50
 """Documents on one page of the list."""
@@ -29,23 +29,6 @@ LISTED_SET_ASIDE = 300
 
 LOW_CONFIDENCE = 0.7
 """Of OCR: below it a person should hold the words against the picture."""
-
-TEMPLATES = Path(__file__).parents[1] / "templates"
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
-    """The first entries of a list, and how many there are in all."""
-
-    items: tuple[T, ...] = ()
-    total: int = 0
-
-    @property
-    def others(self) -> int:
-        """How many are not shown."""
-        return self.total - len(self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,29 +408,12 @@ def render(template: str, **page: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Escape by default: what is not marked as markup by a template is a text, whoever wrote it."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: value if hasattr(value, "__html__") else words.visible(str(value)),
-    )
-    environment.filters.update(
+    made = environment(shown)
+    made.filters.update(
         act_kind=wording.act_kind,
-        age=words.age,
-        counted=words.counted,
-        day=words.day_words,
-        duration=words.duration,
-        excerpt=words.excerpt,
-        failure=words.failure_words,
         figure=_figure_label,
-        file_name=words.file_name,
         media=lambda code: wording.MEDIA.get(code, code),
         method=lambda code: wording.METHODS.get(code, code),
-        moment=words.moment,
-        number=words.number,
         page_reason=wording.page_reason,
         pages_phrase=lambda numbers: pages_phrase(sorted(numbers)),
         percent=wording.percent,
@@ -457,14 +423,13 @@ def _environment() -> Environment:
         standing=lambda code: wording.STANDINGS.get(code, code),
         status=lambda code: wording.STATUSES.get(code, code),
         step=_step_label,
-        town=lambda key: key.replace("-", " ").title().replace(" ", "-"),
     )
-    environment.globals.update(
+    made.globals.update(
         low_confidence=LOW_CONFIDENCE,
         standings=wording.STANDINGS,
         standing_sentences=wording.STANDING_SENTENCES,
     )
-    return environment
+    return made
 
 
 def _step_label(code: str) -> str:

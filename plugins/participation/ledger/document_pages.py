@@ -20,7 +20,6 @@ from include.documents.report import (
     DocumentReport,
     Likeness,
     ListedDocument,
-    Listing,
     Origin,
     OtherVersion,
     PageRow,
@@ -34,6 +33,7 @@ from include.documents.report import (
     name_of,
 )
 from include.documents.wording import OTHER_ACT
+from include.pages import Listing
 from participation.ledger.connection import Connection
 from participation.ledger.document_outputs import LedgerOutputs
 

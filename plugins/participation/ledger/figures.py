@@ -37,7 +37,6 @@ from include.contributions.report import (
     EngineVersion,
     Finding,
     HumanDecision,
-    Listing,
     Measure,
     Notice,
     OldestOpen,
@@ -54,6 +53,7 @@ from include.contributions.wording import (
     note_sentences,
 )
 from include.errors import ReconciliationError
+from include.pages import Listing
 from participation.ledger.connection import Connection
 
 Row = dict[str, Any]

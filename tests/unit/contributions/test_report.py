@@ -21,13 +21,13 @@ from include.contributions.report import (
     DayReport,
     Finding,
     HumanDecision,
-    Listing,
     Measure,
     Notice,
     QuarantinedItem,
     SampleEvaluation,
     StepTime,
 )
+from include.pages import Listing
 
 NOW = datetime(2025, 12, 22, 5, 0, tzinfo=UTC)
 DAY = date(2025, 12, 21)

@@ -38,7 +38,10 @@ def test_a_full_docket_stays_as_it_is():
 def test_the_json_form_is_that_of_the_guide():
     """Four fields; a draft says that it was generated."""
     output = WorkflowOutput(
-        "a" * 64, ("quai",), (DraftedContribution("Constat.", "Idée."),), ("!",)
+        "a" * 64,
+        ("quai",),
+        (DraftedContribution("quai", "Constat.", "Idée.", "Le quai", 2, "m"),),
+        ("!",),
     )
 
     assert json.loads(json.dumps(output.as_dict())) == {
@@ -46,9 +49,12 @@ def test_the_json_form_is_that_of_the_guide():
         "extracted_themes": ["quai"],
         "contributions": [
             {
+                "theme": "quai",
                 "constat_factuel": "Constat.",
                 "idees_ameliorations": "Idée.",
-                "category": None,
+                "quote": "Le quai",
+                "page_number": 2,
+                "model": "m",
                 "generated": True,
             }
         ],
