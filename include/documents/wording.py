@@ -117,6 +117,7 @@ REASONS = {
     "empty": "fichier vide",
     "unknown_content_type": "format inconnu",
     "truncated": "fichier incomplet",
+    "missing_bytes": "fichier disparu du dépôt",
     "damaged": "fichier abîmé",
     "encrypted": "mot de passe",
     "too_large": "trop volumineux",

@@ -30,6 +30,7 @@ from include.documents.model import (
 )
 from include.documents.parsing import PARSER_VERSION, OcrSettings, parse_file
 from include.documents.parsing.ocr import obstacle
+from include.documents.parsing.sentences import set_aside
 from include.documents.sniffing import sniff
 from include.documents.sources.inspection import Location
 from include.errors import (
@@ -241,6 +242,9 @@ def _location(visit: Visit, folder: str | None) -> Location:
 def _noted(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
     before = documents.known_origin(received.uri)
     as_before = Validators(received.kept.document_id, received.etag, received.last_modified)
+    if received.kept.is_new:
+        # Bytes that were lost are back: what was set aside for it is tried again.
+        documents.resolve(received.uri, "taken in")
     if before == as_before:
         return "unchanged"
     if before is None or before.document_id != received.kept.document_id:
@@ -308,6 +312,8 @@ def _waiting(visit: Visit, *, ocr: bool) -> list[ToParse]:
 
 
 def _media(visit: Visit, waiting: ToParse) -> Media | SetAside:
+    if not (visit.settings.documents / waiting.kept.stored_path).is_file():
+        return set_aside("missing_bytes")
     noted = waiting.metadata.get("media", UNKNOWN)
     if noted != UNKNOWN:
         return Media(noted)

@@ -7,6 +7,7 @@ import pytest
 from bench.real_system import wait_for
 from include.documents.embedding import bm25
 from include.documents.model import Media, Page, ParsedDocument
+from include.documents.parsing import PARSER_VERSION
 from participation.ledger.documents import LedgerDocuments
 from participation.ledger.outbox import DOCUMENT_PARSED
 from tests.integration.document_steps import TOWN, kept, received, sha
@@ -20,7 +21,7 @@ def put_silently(ledger, name):
     with ledger.transaction():
         documents.keep_origin(received(f"{name}.txt", name))
         page = Page(1, f"Le sémaphore {name} est ouvert au public.", "text")
-        documents.add_document(kept(name), Media.TEXT, ParsedDocument((page,)), "1")
+        documents.add_document(kept(name), Media.TEXT, ParsedDocument((page,)), PARSER_VERSION)
         ledger.execute(
             "DELETE FROM outbox WHERE topic = %s AND payload ->> 'document_id' = %s",
             (DOCUMENT_PARSED, sha(name)),

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.dockets import fits
 from include.documents.chunking import ChunkSizes
+from include.documents.intake import stored_path
 from include.documents.model import Page
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
 from participation import document_tasks, index_tasks
@@ -493,3 +494,25 @@ def test_a_group_never_gets_a_second_place(visit):
             datasets.add("d", split, [example], provenance={})
 
     assert datasets.newest("d")[0].version == 1
+
+
+def test_lost_bytes_set_one_paper_aside_until_they_are_back(visit, inbox, monkeypatch):
+    """A new parser wants to read everything; the paper whose bytes are gone holds up no other."""
+    paper = "guide_dechets.md"
+    take_in(visit)
+    (document_id,) = visit.connection.execute(
+        "SELECT document_id FROM document_origin WHERE uri LIKE %s", (f"%{paper}",)
+    ).fetchone()
+    lost = visit.settings.documents / stored_path(document_id)
+    lost.unlink()
+    (inbox / paper).rename(inbox.parent / paper)
+    monkeypatch.setattr(document_tasks, "PARSER_VERSION", "next")
+
+    told = take_in(visit)
+
+    assert [each["reason"] for each in told["set_aside"]] == ["missing_bytes"]
+    assert told["books"]["parsed"] == told["unchanged"] + 1
+    (inbox.parent / paper).rename(inbox / paper)
+    told = take_in(visit)
+    assert told["set_aside"] == []
+    assert lost.is_file()

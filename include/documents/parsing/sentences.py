@@ -64,6 +64,9 @@ SENTENCES = {
         "C'est un enregistrement sans transcription : déposer sa transcription (SRT, VTT ou texte "
         "horodaté) sous le même nom."
     ),
+    "missing_bytes": (
+        "Le fichier gardé n'est plus dans le dépôt des documents : déposer l'original de nouveau."
+    ),
     "no_text": "Aucun texte n'a été trouvé dans le fichier : vérifier qu'il s'agit du bon document.",
 }
 """By the code under which the sentence is found; ``{content}`` is filled with what was met."""
