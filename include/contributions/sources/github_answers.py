@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -14,6 +14,8 @@ from include.ports import WebAnswer
 
 _LEAST_WAIT_S = 60.0
 """What GitHub asks of a client that it told to slow down without saying for how long."""
+
+_NAME = re.compile("[A-Za-z_]{1,40}")
 
 _LINK = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?next\b"?')
 
@@ -111,8 +113,30 @@ def discussions_of(answer: WebAnswer, repository: str) -> dict[str, Any]:
         and isinstance(found.get("pageInfo"), Mapping)
     )
     if errors or not is_page:
-        raise UnreadableAnswerError(f"{repository}: GitHub gave no discussions: {str(value)[:300]}")
+        raise UnreadableAnswerError(f"{repository}: GitHub gave no discussions: {_shape(value)}")
     return dict(found)
+
+
+def _shape(value: Any) -> str:
+    """Describe an answer by names alone: its values may be a citizen's words.
+
+    >>> _shape({"data": None, "errors": [{"type": "TIMEOUT", "message": "Mon voisin ..."}]})
+    'a dict with data, errors; errors of type TIMEOUT'
+    """
+    if not isinstance(value, Mapping):
+        return f"a {type(value).__name__}"
+    errors = value.get("errors")
+    kinds = [
+        error["type"]
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, Mapping) and isinstance(error.get("type"), str)
+    ]
+    told = f"a dict with {_names(value) or 'nothing known'}"
+    return f"{told}; errors of type {_names(kinds)}" if _names(kinds) else told
+
+
+def _names(given: Iterable[str]) -> str:
+    return ", ".join(sorted({name for name in given if _NAME.fullmatch(name)})[:5])
 
 
 def latest_change(total: Any, nodes: Sequence[Any]) -> str | None:

@@ -304,6 +304,20 @@ def test_errors_inside_an_answer(value, error):
         read_discussions(Pages(answer(value)), REPOSITORY)
 
 
+def test_an_unreadable_answer_is_told_without_a_citizens_words():
+    """Errors stand in logs and in the UI; a text belongs into neither."""
+    value = {
+        "data": {"repository": {"discussions": {"nodes": [discussion(9)]}}},
+        "errors": [{"type": "TIMEOUT", "message": "Et le marché du samedi ?"}],
+        "Et le marché du samedi ?": 1,
+    }
+
+    with pytest.raises(UnreadableAnswerError) as error:
+        read_discussions(Pages(answer(value)), REPOSITORY)
+
+    assert str(error.value).endswith("a dict with data, errors; errors of type TIMEOUT")
+
+
 def test_a_cursor_that_leads_nowhere_is_not_followed_for_ever():
     pages = [answer(discussions(discussion(n), cursor="same")) for n in (1, 2, 3)]
 
