@@ -17,7 +17,6 @@ from airflow.providers.common.messaging.triggers.msg_queue import MessageQueueTr
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetWatcher, dag, task
 
-
 MOST_URLS = 200
 """The form of `document_intake` takes no more for one run."""
 
