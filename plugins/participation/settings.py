@@ -9,6 +9,9 @@ from include.errors import ConfigurationError
 
 PROJECT = Path(__file__).parents[2]
 
+EMBEDDINGS_CONN_ID = "participation_embeddings"
+"""Named here, where no Airflow is loaded: ``make search`` reads the connection too."""
+
 
 class Settings(BaseSettings):
     """Where this installation reads and writes; each field is ``PARTICIPATION_<NAME>``.

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from include.errors import ProviderRefusedError, ProviderUnavailableError, UnreadableAnswerError
 from include.ports import WebAnswer
+from include.retry_after import retry_after_s
 
 _LEAST_WAIT_S = 60.0
 """What GitHub asks of a client that it told to slow down without saying for how long."""
@@ -69,8 +70,9 @@ def decoded_answer(answer: WebAnswer) -> Any:
 def _wait_s(answer: WebAnswer) -> float | None:
     """Read for how long GitHub asks to wait; None when it does not say that it is about a limit."""
     headers = answer.headers
-    if headers.get("retry-after", "").isdecimal():
-        return float(headers["retry-after"])
+    asked_s = retry_after_s(headers.get("retry-after"))
+    if asked_s is not None:
+        return asked_s
     if headers.get("x-ratelimit-remaining") != "0":
         return _LEAST_WAIT_S if b"rate limit" in answer.content[:2000].lower() else None
     reset = headers.get("x-ratelimit-reset", "")

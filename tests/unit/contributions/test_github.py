@@ -190,6 +190,7 @@ def test_an_entry_that_is_no_object_and_a_hostile_text():
     [
         (429, {"retry_after": "30"}, b"", 30),
         (403, {"retry_after": "60"}, b"", 60),
+        (403, {"retry_after": "Sun, 01 Feb 2015 12:00:00 GMT"}, b"", 0),
         (
             403,
             {
