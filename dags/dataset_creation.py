@@ -34,7 +34,7 @@ from typing import Any
 
 from airflow.sdk import Param, TriggerRule, dag
 
-from participation import draft_tasks, index_tasks, publish_tasks
+from participation import dataset_tasks, draft_tasks, publish_tasks
 from participation.defaults import DAG_DEFAULTS, DATASET, INDEX, late_after, woken_by
 from participation.progress import WORKER_NAME
 from participation.steps import Visit, step_task
@@ -66,18 +66,18 @@ def dataset_creation() -> None:
     @step_task(inlets=[INDEX])
     def plan(*, visit: Visit) -> list[int]:
         """Number one worker; skipped when the newest dataset is of the live index."""
-        return index_tasks.plan_dataset(visit)
+        return dataset_tasks.plan_dataset(visit)
 
     @step_task(step="themes", inlets=[INDEX], map_index_template=WORKER_NAME)
     def work(worker: int, *, visit: Visit) -> dict[str, Any]:
         """Find themes document by document, and mark near duplicates."""
         visit.item = f"worker {worker}"
-        return index_tasks.find_themes(visit)
+        return dataset_tasks.find_themes(visit)
 
     @step_task(step="dataset", outlets=[DATASET])
     def build(*, visit: Visit) -> dict[str, Any]:
         """Write the next dataset version; skipped when it would say what the newest one says."""
-        return index_tasks.build_dataset(visit)
+        return dataset_tasks.build_dataset(visit)
 
     # After a run that found nothing to do as well: an earlier version may still be missing there.
     @step_task(trigger_rule=TriggerRule.NONE_FAILED, execution_timeout=timedelta(minutes=10))
@@ -93,7 +93,7 @@ def dataset_creation() -> None:
     @step_task(trigger_rule=TriggerRule.ALL_DONE)
     def reconcile(*, visit: Visit) -> dict[str, Any]:
         """Check the newest version against its own counts, and that no document is in two splits."""
-        return index_tasks.reconcile_dataset(visit)
+        return dataset_tasks.reconcile_dataset(visit)
 
     work.expand(worker=plan()) >> build() >> [publish(), draft()] >> reconcile()
 

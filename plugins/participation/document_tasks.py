@@ -5,15 +5,13 @@ so that a run that died, came twice or came late ends where any other would.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg
 from airflow.sdk import ObjectStoragePath
-from airflow.sdk.exceptions import AirflowSkipException
 
 from include.dockets import fits
 from include.documents.chunking import SPLITTER_VERSION, ChunkSizes
@@ -33,23 +31,12 @@ from include.documents.parsing.ocr import obstacle
 from include.documents.parsing.sentences import set_aside
 from include.documents.sniffing import sniff
 from include.documents.sources.inspection import Location
-from include.errors import (
-    ConfigurationError,
-    PermanentError,
-    ProviderRefusedError,
-    ProviderUnavailableError,
-    TransientError,
-    cause_chain,
-)
-from participation.ledger import document_books, metrics
+from include.errors import ConfigurationError
+from participation.ledger import document_books
 from participation.ledger.chunks import LedgerChunks
 from participation.ledger.documents import LedgerDocuments, ToParse
-from participation.ledger.locks import item_lock
-from participation.progress import Progress
 from participation.steps import Visit
-
-OnError = Literal["stop", "continue", "retry"]
-Outcome = Literal["done", "set_aside", "failed", "elsewhere"]
+from participation.turns import OnError, Outcome, check_run, take_turns, workers
 
 UNKNOWN = "unknown"
 """Noted instead of a medium where the bytes are of no kind that can be read."""
@@ -69,101 +56,6 @@ SEEN_AT_ONCE = 500
 """Sources that have not changed are noted together: a commit for each would cost more than reading it."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Turns:
-    """What one worker did; ``elsewhere`` counts what another one had in its hands."""
-
-    done: int = 0
-    set_aside: int = 0
-    elsewhere: int = 0
-    failed: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        told = [f"{self.done} done"]
-        told += [f"{self.set_aside} set aside"] if self.set_aside else []
-        told += [f"{len(self.failed)} failed"] if self.failed else []
-        told += [f"{self.elsewhere} by others"] if self.elsewhere else []
-        return ", ".join(told)
-
-    def docket(self, **more: Any) -> dict[str, Any]:
-        """For the next task: counts, and the first failures."""
-        return {
-            "done": self.done,
-            "set_aside": self.set_aside,
-            "elsewhere": self.elsewhere,
-            "failed": [sentence[:200] for sentence in self.failed[:10]],
-            **more,
-        }
-
-
-def take_turns(
-    visit: Visit,
-    step: str,
-    ids: Iterable[str],
-    work: Callable[[str], Outcome],
-    on_error: OnError = "retry",
-    amount: Callable[[], str] = str,
-) -> Turns:
-    """Do a step of each document that nobody else holds.
-
-    ``work`` says ``elsewhere`` when another worker did it in the meantime. With ``continue`` a
-    document that fails is left for the next run; with ``retry`` the others go on and the task is
-    tried again; ``stop`` ends at the first one. ``amount`` words what was read or stored so far: the
-    log, and Airflow beside the running task, say after each document how far this worker is.
-
-    Raises:
-        ProviderUnavailableError, ProviderRefusedError, ConfigurationError: At once: they are about
-            no single document.
-        TransientError: Documents failed; what was done stays done.
-        PermanentError: As asked, the first trouble ended the work.
-        AirflowSkipException: The other workers left nothing to do.
-    """
-    turns = Turns()
-    ids = list(ids)
-    progress = Progress(visit.context)
-    for place, document_id in enumerate(ids, start=1):
-        progress.say(
-            f"{place} of {len(ids)}: document {document_id[:12]} ({_so_far(turns, amount)})"
-        )
-        with item_lock(visit.connection, step, document_id) as taken:
-            outcome = _attempted(visit, turns, document_id, work) if taken else "elsewhere"
-        turns.elsewhere += outcome == "elsewhere"
-        turns.done += outcome == "done"
-        turns.set_aside += outcome == "set_aside"
-        if on_error == "stop" and outcome in {"failed", "set_aside"}:
-            raise PermanentError(
-                f"stopped at document {document_id}, as asked: "
-                f"{turns.failed[0] if turns.failed else 'it was set aside, see the ledger'}"
-            )
-    progress.end(_so_far(turns, amount))
-    visit.input_size = turns.done + turns.set_aside + len(turns.failed)
-    visit.output_size = turns.done
-    if turns.failed and on_error == "retry":
-        raise TransientError(f"{len(turns.failed)} documents failed: {'; '.join(turns.failed[:5])}")
-    if not visit.input_size:
-        raise AirflowSkipException("nothing left for this worker: the others did it")
-    return turns
-
-
-def _so_far(turns: Turns, amount: Callable[[], str]) -> str:
-    return ", ".join(part for part in (str(turns), amount()) if part)
-
-
-def _attempted(
-    visit: Visit, turns: Turns, document_id: str, work: Callable[[str], Outcome]
-) -> Outcome:
-    visit.item = f"document {document_id}"
-    try:
-        return work(document_id)
-    except (psycopg.Error, ProviderUnavailableError, ProviderRefusedError, ConfigurationError):
-        # The next document would meet the same, and cost as much time or money.
-        raise
-    except Exception as error:
-        log.warning("document %s failed", document_id, exc_info=True)
-        turns.failed.append(f"{document_id[:12]}: {cause_chain(error)}")
-        return "failed"
 
 
 # Find
@@ -283,20 +175,6 @@ def plan_reading(visit: Visit, cores: int, *, ocr: bool) -> list[int]:
         AirflowSkipException: Nothing waits.
     """
     return workers(visit, len(_waiting(visit, ocr=ocr)), cores, "every document is read")
-
-
-def workers(visit: Visit, waiting: int, cores: int, otherwise: str) -> list[int]:
-    """Number the workers for some waiting documents.
-
-    Raises:
-        AirflowSkipException: There are none, for the reason given.
-    """
-    visit.input_size = waiting
-    visit.output_size = count = min(waiting, max(cores, 1))
-    if not count:
-        raise AirflowSkipException(f"nothing to do: {otherwise}")
-    log.info("%s documents wait, %s workers", waiting, count)
-    return list(range(count))
 
 
 def choose_readers(visit: Visit, *, ocr: bool) -> list[str]:
@@ -420,22 +298,6 @@ def reconcile_intake(visit: Visit, *, ocr: bool) -> dict[str, Any]:
     visit.input_size, visit.output_size = books["documents"], books["parsed"]
     check_run(visit)
     return result
-
-
-def check_run(visit: Visit) -> None:
-    """Close what lost attempts left open, and turn the run red when one of its tasks failed.
-
-    Raises:
-        PermanentError: Tasks failed; what the others did stays.
-    """
-    metrics.close_lost(
-        visit.connection, visit.attempt.dag_id, visit.attempt.run_id, keep=visit.attempt
-    )
-    if failed := visit.failed_tasks():
-        raise PermanentError(
-            f"the books balance, but tasks failed: {failed}; clear them, or let the next run take "
-            "what they left"
-        )
 
 
 def _documents(visit: Visit) -> LedgerDocuments:

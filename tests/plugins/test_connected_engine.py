@@ -7,9 +7,11 @@ import pytest
 
 pytest.importorskip("airflow", reason="needs Airflow")
 
+from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.documents.embedding import bm25, openai_compatible
+from include import exchange
+from include.documents.embedding import bm25
 from include.documents.embedding.openai_compatible import OpenAICompatibleEngine
 from include.documents.model import Media, Page, ParsedDocument
 from include.errors import (
@@ -19,7 +21,7 @@ from include.errors import (
     ProviderUnavailableError,
     TransientError,
 )
-from participation import index_tasks
+from participation import chunk_tasks, embed_tasks, index_tasks
 from participation.hooks import embeddings
 from participation.ledger.attempt import Attempt
 from participation.ledger.documents import LedgerDocuments
@@ -51,7 +53,7 @@ def by_words(text):
 @pytest.fixture
 def provider(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(openai_compatible, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
     stub = Provider(by_words)
     yield stub
     stub.close()
@@ -63,9 +65,7 @@ def connect_to(monkeypatch):
 
     def connect_to(provider, **extra):
         given = {"model": "model-1", "dimensions": 64, "deadline_s": 5, "batch_size": 2} | extra
-        monkeypatch.setattr(
-            "participation.hooks.embeddings.BaseHook.get_connection", lambda _: found
-        )
+        monkeypatch.setattr(BaseHook, "get_connection", lambda _: found)
         found = embeddings_connection(provider.url, given)
 
     return connect_to
@@ -102,15 +102,15 @@ def add(documents, name, text):
 
 def cut(visit):
     try:
-        index_tasks.plan_chunking(visit, 2)
-        index_tasks.cut(visit)
+        chunk_tasks.plan_chunking(visit, 2)
+        chunk_tasks.cut(visit)
     except AirflowSkipException:
         pass
 
 
 def embed(visit):
-    index_tasks.plan_embedding(visit, 2)
-    return index_tasks.embed(visit)
+    embed_tasks.plan_embedding(visit, 2)
+    return embed_tasks.embed(visit)
 
 
 def build(visit):
@@ -162,7 +162,7 @@ def test_each_engine_has_its_vectors_and_its_index(visit, provider, connect_to):
     assert len(provider.requests) == asked + 1
 
     with pytest.raises(AirflowSkipException):
-        index_tasks.plan_embedding(visit, 2)
+        embed_tasks.plan_embedding(visit, 2)
     with pytest.raises(AirflowSkipException):
         index_tasks.plan_indexing(visit)
     assert len(provider.requests) == asked + 1
@@ -264,7 +264,7 @@ def test_a_wrong_connection_stops_nothing_and_is_said(visit, provider, connect_t
 
     assert embed(visit)["documents"] == {bm25.ENGINE: 3}
     with pytest.raises(ConfigurationError, match="modle"):
-        index_tasks.reconcile_embedding(visit)
+        embed_tasks.reconcile_embedding(visit)
     assert build(visit) == [bm25.ENGINE]
     assert "live" in index_tasks.reconcile_indexing(visit)
 

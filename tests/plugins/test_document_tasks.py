@@ -25,7 +25,7 @@ from include.documents.chunking import ChunkSizes
 from include.documents.intake import stored_path
 from include.documents.model import Page
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
-from participation import document_tasks, index_tasks
+from participation import chunk_tasks, dataset_tasks, document_tasks, embed_tasks, index_tasks
 from participation.ledger import connect, document_books, metrics
 from participation.ledger.attempt import Attempt
 from participation.ledger.datasets import Example, LedgerDatasets
@@ -34,6 +34,7 @@ from participation.search import ask
 from participation.settings import Settings
 from participation.steps import Visit
 from participation.triggers.outbox import MAX_ROWS_BYTES, event_of
+from participation.turns import take_turns
 
 SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
 TOWN = "audierne-esquibien"
@@ -59,7 +60,7 @@ def inbox(tmp_path):
 @pytest.fixture
 def visit(ledger, inbox, tmp_path, monkeypatch):
     """Be a task attempt whose ledger, inbox and stores are the test's own."""
-    monkeypatch.setattr(index_tasks, "connected", lambda: None)
+    monkeypatch.setattr(embed_tasks, "connected", lambda: None)
     # Files of this moment would be watched for some seconds to see whether they grow.
     monkeypatch.setattr(document_tasks, "take_files", _without_waiting(document_tasks.take_files))
     settings = Settings(
@@ -92,10 +93,10 @@ def take_in(visit, **params):
 
 
 CHAIN = (
-    (lambda visit: index_tasks.plan_chunking(visit, 2), index_tasks.cut),
-    (lambda visit: index_tasks.plan_embedding(visit, 2), index_tasks.embed),
+    (lambda visit: chunk_tasks.plan_chunking(visit, 2), chunk_tasks.cut),
+    (lambda visit: embed_tasks.plan_embedding(visit, 2), embed_tasks.embed),
     (index_tasks.plan_indexing, lambda visit: index_tasks.build_index(visit, 0)),
-    (index_tasks.plan_dataset, index_tasks.find_themes),
+    (dataset_tasks.plan_dataset, dataset_tasks.find_themes),
 )
 
 
@@ -110,12 +111,12 @@ def chain(visit):
         work(visit)
         worked += 1
     if worked:
-        index_tasks.build_dataset(visit)
+        dataset_tasks.build_dataset(visit)
     for reconcile in (
-        index_tasks.reconcile_chunking,
-        index_tasks.reconcile_embedding,
+        chunk_tasks.reconcile_chunking,
+        embed_tasks.reconcile_embedding,
         index_tasks.reconcile_indexing,
-        index_tasks.reconcile_dataset,
+        dataset_tasks.reconcile_dataset,
     ):
         reconcile(visit)
     return worked
@@ -165,9 +166,9 @@ def test_a_changed_file_costs_one_document(visit, inbox):
     )
 
     assert take_in(visit)["changed"] == 1
-    assert index_tasks.plan_chunking(visit, 2) == [0]
-    assert index_tasks.cut(visit)["done"] == 1
-    assert index_tasks.embed(visit)["documents"] == {"bm25-fr-1": 1}
+    assert chunk_tasks.plan_chunking(visit, 2) == [0]
+    assert chunk_tasks.cut(visit)["done"] == 1
+    assert embed_tasks.embed(visit)["documents"] == {"bm25-fr-1": 1}
     index_tasks.build_index(visit, 0)
 
     (hit,) = ask(visit.connection, TOWN, "combien de campeurs au sémaphore", top_k=1)
@@ -209,12 +210,12 @@ def test_new_sizes_cut_everything_again_and_the_old_index_answers_meanwhile(visi
     take_in(visit, chunk_size=2000, chunk_overlap=100)
     take_in(visit)
 
-    chunks, _ = index_tasks._chunks(visit)
+    chunks, _ = chunk_tasks.cut_as_chosen(visit)
     assert chunks.chosen() == ChunkSizes(chunk_size=2000, chunk_overlap=100)
     assert ask(visit.connection, TOWN, "cantine")
     documents = visit.connection.execute("SELECT count(*) FROM document").fetchone()[0]
-    assert len(index_tasks.plan_chunking(visit, 64)) == documents
-    assert index_tasks.cut(visit)["done"] == documents
+    assert len(chunk_tasks.plan_chunking(visit, 64)) == documents
+    assert chunk_tasks.cut(visit)["done"] == documents
     topics = visit.connection.execute(
         "SELECT count(*) FROM outbox WHERE topic = 'document_parsed' AND payload ? 'chunking_id'"
     ).fetchone()[0]
@@ -249,16 +250,16 @@ def test_a_document_in_other_hands_is_left_to_them(visit, ledger_dsn):
     """Two workers share the documents: what one holds the other passes by, and nothing waits."""
     with connect(ledger_dsn) as other, item_lock(other, "step", "b"):
         done = []
-        turns = document_tasks.take_turns(visit, "step", "abc", lambda i: done.append(i) or "done")
+        turns = take_turns(visit, "step", "abc", lambda i: done.append(i) or "done")
 
     assert (done, turns.done, turns.elsewhere) == (["a", "c"], 2, 1)
-    assert document_tasks.take_turns(visit, "step", "b", lambda _i: "done").done == 1
+    assert take_turns(visit, "step", "b", lambda _i: "done").done == 1
 
 
 def test_a_worker_that_finds_nothing_left_is_skipped(visit):
     """Never a green task that did nothing."""
     with pytest.raises(AirflowSkipException, match="the others did it"):
-        document_tasks.take_turns(visit, "step", ["a"], lambda _id: "elsewhere")
+        take_turns(visit, "step", ["a"], lambda _id: "elsewhere")
 
 
 def broken_at_b(document_id):
@@ -269,7 +270,7 @@ def broken_at_b(document_id):
 
 def test_continue_leaves_a_failed_document_for_the_next_run(visit):
     """The others go on, and the docket names what failed."""
-    turns = document_tasks.take_turns(visit, "step", "abc", broken_at_b, "continue")
+    turns = take_turns(visit, "step", "abc", broken_at_b, "continue")
 
     assert (turns.done, turns.failed) == (2, ["b: ValueError: unforeseen"])
 
@@ -277,7 +278,7 @@ def test_continue_leaves_a_failed_document_for_the_next_run(visit):
 def test_retry_does_the_others_first(visit):
     """The task is tried again for what is left."""
     with pytest.raises(TransientError, match="1 documents failed: b"):
-        document_tasks.take_turns(visit, "step", "abc", broken_at_b, "retry")
+        take_turns(visit, "step", "abc", broken_at_b, "retry")
 
     assert visit.output_size == 2
 
@@ -292,7 +293,7 @@ def test_stop_ends_at_the_first_trouble(visit, ids):
         return broken_at_b(document_id)
 
     with pytest.raises(PermanentError, match="stopped at document"):
-        document_tasks.take_turns(visit, "step", ids, work, "stop")
+        take_turns(visit, "step", ids, work, "stop")
 
     assert begun == list(ids[:2])
 
@@ -311,7 +312,7 @@ def test_a_failed_worker_turns_the_run_red(visit):
     visit.context["ti"].states = {"find": "success", "work": "failed"}
 
     with pytest.raises(PermanentError, match="'work'"):
-        index_tasks.reconcile_chunking(visit)
+        chunk_tasks.reconcile_chunking(visit)
 
 
 def test_documents_that_repeat_each_other_stay_in_one_split(visit, inbox):
@@ -355,7 +356,7 @@ def test_a_worker_says_how_far_it_is(visit, caplog):
         pages.add([Page(1, "", "ocr"), Page(2, "", "set_aside", reason="empty")])
         return "set_aside" if document_id == "b" else "done"
 
-    document_tasks.take_turns(visit, "step", "abc", read, amount=lambda: str(pages))
+    take_turns(visit, "step", "abc", read, amount=lambda: str(pages))
 
     assert caplog.messages[:2] == [
         "1 of 3: document a (0 done)",
@@ -371,7 +372,7 @@ def test_work_goes_on_where_its_progress_cannot_be_shown(visit):
     visit.context["task_state_store"] = Shown()
     visit.context["task_state_store"].broken = True
 
-    assert document_tasks.take_turns(visit, "step", "ab", lambda _id: "done").done == 2
+    assert take_turns(visit, "step", "ab", lambda _id: "done").done == 2
 
 
 def test_the_dataset_run_carries_the_outputs_of_its_documents(visit, inbox, ledger):
@@ -382,11 +383,11 @@ def test_the_dataset_run_carries_the_outputs_of_its_documents(visit, inbox, ledg
     themed = visit.connection.execute("SELECT count(*) FROM document_theme").fetchone()[0]
     visit = replace(visit, attempt=replace(visit.attempt, dag_id="dataset_creation"))
 
-    assert index_tasks.reconcile_dataset(visit)["outputs"] == []
+    assert dataset_tasks.reconcile_dataset(visit)["outputs"] == []
     metrics.open_metric(ledger, TOWN, visit.attempt, "themes")
-    assert index_tasks.reconcile_dataset(visit)["outputs"] == [], "others found them, before"
+    assert dataset_tasks.reconcile_dataset(visit)["outputs"] == [], "others found them, before"
     ledger.execute("UPDATE step_metric SET started_at = now() - interval '1 hour'")
-    told = index_tasks.reconcile_dataset(visit)
+    told = dataset_tasks.reconcile_dataset(visit)
 
     assert len(told["outputs"]) + told["outputs_left_out"] == themed
     assert all(each["extracted_themes"] for each in told["outputs"])
@@ -429,9 +430,9 @@ def test_decisions_of_persons_are_labelled_examples(visit, fill):
     for number, outcome in ((0, "accepted"), (1, "accepted"), (1, "refused"), (2, "review")):
         decide(visit, f"a:{number}", outcome)
 
-    assert index_tasks.plan_dataset(visit) == [0]
-    told = index_tasks.build_dataset(visit)
-    index_tasks.reconcile_dataset(visit)
+    assert dataset_tasks.plan_dataset(visit) == [0]
+    told = dataset_tasks.build_dataset(visit)
+    dataset_tasks.reconcile_dataset(visit)
 
     found = labelled(visit)
     assert [(row[0], row[2][0]) for row in found] == [
@@ -441,7 +442,7 @@ def test_decisions_of_persons_are_labelled_examples(visit, fill):
     assert "anne-le-bris" not in str(found)
     assert (told["version"], told["counts"]["labelled"]) == (2, 150)
     with pytest.raises(AirflowSkipException):
-        index_tasks.plan_dataset(visit)
+        dataset_tasks.plan_dataset(visit)
 
 
 @pytest.mark.parametrize("allowed", [False, True])
@@ -454,7 +455,7 @@ def test_decided_contributions_leave_the_house_only_where_a_setting_says_so(visi
     fill(visit.connection, count=1)
     decide(visit, "a:0", "accepted")
 
-    index_tasks.build_dataset(visit)
+    dataset_tasks.build_dataset(visit)
 
     files = {path.suffix: path.read_bytes() for path in (ObjectStoragePath(store) / TOWN).iterdir()}
     rows = [json.loads(line) for line in files[".jsonl"].splitlines()]
@@ -505,7 +506,7 @@ def test_a_torn_group_turns_the_run_red(visit):
     visit.connection.execute("SET session_replication_role = DEFAULT")
 
     with pytest.raises(ReconciliationError, match="two splits"):
-        index_tasks.reconcile_dataset(visit)
+        dataset_tasks.reconcile_dataset(visit)
 
 
 def test_a_group_never_gets_a_second_place(visit):

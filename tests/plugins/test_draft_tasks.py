@@ -17,7 +17,7 @@ from include.documents import themes
 from include.documents.drafting import INSTRUCTIONS, PROMPT_VERSION
 from include.documents.model import Theme
 from include.errors import ProcessingError
-from participation import draft_tasks, index_tasks, steps
+from participation import dataset_tasks, draft_tasks, steps
 from participation.ledger.datasets import LedgerDatasets
 from tests.integration.document_steps import Steps, sha
 from tests.stub_site import page, running
@@ -137,7 +137,7 @@ def test_no_draft_is_a_contribution(model, papers, draft, ledger, monkeypatch):
     topics = {row[0] for row in ledger.execute("SELECT topic FROM outbox").fetchall()}
     assert "contributions_received" not in topics
     with steps.visit("dataset") as here:
-        texts = [each.text for each in index_tasks._examples(here)]
+        texts = [each.text for each in dataset_tasks._examples(here)]
     assert texts
     assert not any("un samedi par mois" in text for text in texts)
 
