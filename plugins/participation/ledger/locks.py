@@ -6,6 +6,8 @@ Any numbers would do. The lock of a task attempt is named by its text (``partici
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from psycopg.pq import TransactionStatus
+
 from participation.ledger.connection import Connection
 
 MIGRATION_LOCK = 7_142_026
@@ -33,5 +35,6 @@ def item_lock(connection: Connection, step: str, item: str) -> Iterator[bool]:
     try:
         yield taken
     finally:
-        if taken and not connection.closed:
+        # Interrupted inside a query, the session takes no other: its end frees the lock.
+        if taken and connection.info.transaction_status == TransactionStatus.IDLE:
             connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))

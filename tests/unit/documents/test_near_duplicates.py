@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.documents import near_duplicates
-from include.documents.near_duplicates import NearDuplicate, find, similarity, sketch, text_hash
+from include.documents.near_duplicates import NearDuplicate, find, similarity, sketch, words_hash
 
 WORDS = [f"mot{letter}{other}" for letter in "abcdefghijklmnop" for other in "abcdefghijklmnop"]
 
@@ -30,7 +30,7 @@ def test_the_same_words_in_another_layout():
         ("new", "ARRETE DU MAIRE plage fermee"),
     ]
 
-    assert text_hash(documents[0][1]) == text_hash(documents[1][1])
+    assert words_hash(documents[0][1]) == words_hash(documents[1][1])
     assert _found(documents) == [NearDuplicate("new", "old", 1.0)]
 
 
