@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.documents import near_duplicates
@@ -94,6 +94,7 @@ def test_documents_without_words_are_like_nothing():
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=8), st.integers(0, 10_000))
+@example(cuts=[14, 7], seed=1404)
 def test_nothing_near_is_missed(cuts, seed):
     """Against comparing all pairs: every document that repeats an earlier one is found."""
     base = _text(seed, 120).split()
