@@ -1,12 +1,14 @@
 """# Dataset creation
 
-Finds what each document talks about, marks those that nearly repeat an older one, and makes an
-immutable dataset version of chunks, themes and labelled examples with their provenance.
+Finds what each document and all of them together talk about, marks those that nearly repeat an older
+one, and makes an immutable dataset version of chunks, themes and labelled examples with their provenance.
 
-* **Reads** `document`, `page`, `chunk`, `decision`, `contribution`. **Writes** `theme`, `document_theme`,
-  the marks of duplicates, `dataset`, `dataset_example`, `dataset_place`, and the version's JSONL and
-  Parquet files (`PARTICIPATION_DATASETS`, a folder or an object store). **Announces** a new version on
-  the asset `dataset`.
+* **Reads** `document`, `document_origin`, `page`, `chunk`, the live `index_document`, `decision`,
+  `contribution`. **Writes** `theme`, `document_theme`, `town_theme`, `text_sketch`, `document_likeness`,
+  `dataset`, `dataset_example`, `dataset_place`, `dataset_gathering`, `dataset_publication`,
+  `document_drafting`, `drafted_contribution`, and the version's JSONL and Parquet files
+  (`PARTICIPATION_DATASETS`, a folder or an object store). **Announces** a new version on the asset
+  `dataset`, at least once.
 * **Safe to run again**: the same examples are the same version; a file that was written and not put
   on record is written over by the same bytes. Documents that repeat each other stay in one split.
 * **Labelled examples** are the samples with known answers, and the contributions that a person accepted

@@ -21,6 +21,7 @@ from requests.auth import AuthBase
 from include.errors import (
     ProviderRefusedError,
     ProviderUnavailableError,
+    RequestRefusedError,
     TransientError,
     UnreadableAnswerError,
 )
@@ -37,6 +38,11 @@ LONGEST_WAIT_S = 5.0
 EXCERPT = 300
 """Characters of a refusal that the error repeats."""
 
+_OF_THE_REQUEST = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+}
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
 
 
@@ -142,7 +148,8 @@ def raise_for(who: str, answer: Answer, api_key: str) -> NoReturn:
 
     Raises:
         ProviderUnavailableError: It may pass; ``retry_after_s`` when told.
-        ProviderRefusedError: Key, quota, address or request; the key is not repeated.
+        RequestRefusedError: What was sent; something else may be taken.
+        ProviderRefusedError: Key, quota or address. The key is not repeated.
     """
     said = " ".join(answer.body.decode(errors="replace").split())
     if api_key:
@@ -156,6 +163,8 @@ def raise_for(who: str, answer: Answer, api_key: str) -> NoReturn:
         or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     ):
         raise ProviderUnavailableError(message, retry_after_s(answer.retry_after))
+    if answer.status in _OF_THE_REQUEST:
+        raise RequestRefusedError(message)
     raise ProviderRefusedError(message)
 
 

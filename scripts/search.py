@@ -24,11 +24,10 @@ from include.documents.parsing.acts import KINDS
 from include.documents.words import fold
 from include.errors import ConfigurationError
 from include.exchange import endpoint_options
-from include.municipality import DEFAULT_MUNICIPALITY
 from participation.ledger import connect
 from participation.ledger.search import Filters
 from participation.search import ask
-from participation.settings import EMBEDDINGS_CONN_ID
+from participation.settings import EMBEDDINGS_CONN_ID, Settings
 from postgres import EmbeddedPostgres, running
 from state_folder import AlreadyRunningError, StateFolder
 
@@ -87,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--since", type=_day)
     parser.add_argument("--until", type=_day)
     parser.add_argument("--source", choices=SOURCES)
-    parser.add_argument("--municipality", default=DEFAULT_MUNICIPALITY)
+    parser.add_argument("--municipality", default=Settings().municipality)
     return parser
 
 

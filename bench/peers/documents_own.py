@@ -50,7 +50,7 @@ def cut_and_embed(connection: Connection, document_id: str) -> None:
     chunks, embeddings = LedgerChunks(connection, TOWN), _embeddings(connection)
     text = chunks.text(document_id)
     chunks.save(text, embeddings.chunking_id, chunk(text.pages, ChunkSizes()))
-    for batch in embeddings.to_embed(BATCH, document_id):
+    for batch in embeddings.to_embed(document_id, BATCH):
         embeddings.save(
             Embedding(each.content_hash, tuple(hashed.vector(each.content))) for each in batch
         )

@@ -89,6 +89,7 @@ class DocumentList:
     act_kind: str | None = None
     standing: str | None = None
     page: int = 1
+    themes: tuple[str, ...] = ()
 
     @property
     def last_page(self) -> int:

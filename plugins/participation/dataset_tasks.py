@@ -20,7 +20,6 @@ from include.documents.output import outputs_in
 from include.documents.parsing import PARSER_VERSION
 from include.errors import ReconciliationError
 from include.files import replacing
-from participation.chunk_tasks import cut_as_chosen
 from participation.index_tasks import indexes
 from participation.ledger.chunks import LedgerChunks
 from participation.ledger.datasets import Dataset, Example, LedgerDatasets
@@ -36,6 +35,9 @@ DATASET_NAME = "documents"
 DOCKET_OUTPUTS = 100
 """More never fit into a docket."""
 
+TOWN_DOCUMENTS = 2_000
+"""The latest ones say what the town talks about; all would cost time and memory without end."""
+
 THEME_CHARACTERS = 5_000
 """Beginning of a document that its themes are an example for."""
 
@@ -50,6 +52,7 @@ def plan_dataset(visit: Visit) -> list[int]:
     lacking = len(datasets.to_theme(themes.ENGINE))
     versions = _versions(visit)
     current = versions["index_id"] is None or gathering.made_with(DATASET_NAME) == versions
+    current = current and datasets.is_announced(DATASET_NAME)
     visit.input_size = lacking
     if current and not lacking:
         raise AirflowSkipException("nothing to do: the newest dataset is of the live index")
@@ -57,7 +60,7 @@ def plan_dataset(visit: Visit) -> list[int]:
 
 
 def find_themes(visit: Visit) -> dict[str, Any]:
-    """Find the themes of each document, and mark those that nearly repeat an older one."""
+    """Find the themes of each document and of the town, and mark what nearly repeats an older one."""
     datasets = LedgerDatasets(visit.connection, visit.settings.municipality)
     texts = LedgerChunks(visit.connection, visit.settings.municipality)
     extractor = themes.extractor(visit.settings.municipality)
@@ -82,23 +85,37 @@ def find_themes(visit: Visit) -> dict[str, Any]:
         text = texts.text(document_id)
         made = near_duplicates.sketch(PAGE_BREAK.join(text.pages))
         gathering.save_sketch(text.text_hash, version, made)
-    found = list(near_duplicates.find(gathering.sketches(version), text_of))
+    sketches = gathering.sketches(version)
+    found = list(near_duplicates.find(sketches, text_of))
     documents = LedgerDocuments(visit.connection, visit.settings.municipality)
     changed = documents.mark_duplicates(found)
+    # A copy says nothing that its original did not say.
+    copies = {each.document_id for each in found}
+    originals = [document_id for document_id, _ in sketches if document_id not in copies]
+    together = extractor.of_collection(map(text_of, originals[-TOWN_DOCUMENTS:]))
+    datasets.save_town_themes(themes.ENGINE, together)
     visit.output_size = done
-    return {"documents": done, "near_duplicates": len(found), "marks_changed": changed}
+    return {
+        "documents": done,
+        "near_duplicates": len(found),
+        "marks_changed": changed,
+        "town_themes": [theme.label[:100] for theme in together],
+    }
 
 
 def build_dataset(visit: Visit) -> dict[str, Any]:
     """Write the next dataset version as JSONL and Parquet, then put it on record.
 
+    A version whose task died between the record and its end counts as made by the next attempt:
+    otherwise its asset event would never be.
+
     Raises:
-        AirflowSkipException: The documents say what the newest version says already.
+        AirflowSkipException: The documents say what a version that is announced says already.
     """
     datasets = LedgerDatasets(visit.connection, visit.settings.municipality)
     gathering = LedgerGathering(visit.connection, visit.settings.municipality)
     versions = _versions(visit)
-    made = dataset.build(_examples(visit), datasets.standing(DATASET_NAME))
+    made = dataset.build(_examples(visit, versions["index_id"]), datasets.standing(DATASET_NAME))
     if not made.examples:
         gathering.note_made_with(DATASET_NAME, versions)
         raise AirflowSkipException("nothing to do: no document has a word, and nothing is labelled")
@@ -115,6 +132,10 @@ def build_dataset(visit: Visit) -> dict[str, Any]:
         files=files,
     )
     gathering.note_made_with(DATASET_NAME, versions)
+    if datasets.is_announced(DATASET_NAME):
+        raise AirflowSkipException(
+            f"nothing to do: version {version.version} says the same, {version.example_count} examples"
+        )
     return _described(visit, version, made)
 
 
@@ -140,6 +161,8 @@ def reconcile_dataset(visit: Visit) -> dict[str, Any]:
             f"{newest[0].example_count}, and {torn} documents or groups stand in two splits"
         )
     told = balanced(visit, version=newest[0].version, examples=held)
+    # No task of the run failed, so Airflow has recorded the event of what was built.
+    datasets.note_announced(DATASET_NAME)
     outputs = LedgerOutputs(visit.connection, visit.settings.municipality, themes.ENGINE)
     ids = outputs.of_run(visit.attempt.dag_id, visit.attempt.run_id)
     return outputs_in(told, outputs.of_documents(ids[:DOCKET_OUTPUTS]), len(ids))
@@ -164,10 +187,6 @@ def _written(visit: Visit, made: dataset.Dataset) -> dict[str, str]:
 
 
 def _described(visit: Visit, version: Dataset, made: dataset.Dataset) -> dict[str, Any]:
-    if not version.is_new:
-        raise AirflowSkipException(
-            f"nothing to do: version {version.version} says the same, {version.example_count} examples"
-        )
     visit.item = f"dataset {DATASET_NAME} version {version.version}"
     visit.output_size = version.example_count
     return {
@@ -178,11 +197,10 @@ def _described(visit: Visit, version: Dataset, made: dataset.Dataset) -> dict[st
     }
 
 
-def _examples(visit: Visit) -> Iterator[dataset.Example]:
+def _examples(visit: Visit, index_id: int | None) -> Iterator[dataset.Example]:
     datasets = LedgerDatasets(visit.connection, visit.settings.municipality)
     gathering = LedgerGathering(visit.connection, visit.settings.municipality)
-    _, chunking_id = cut_as_chosen(visit)
-    for each in gathering.documents(chunking_id):
+    for each in gathering.documents(index_id):
         provenance = {
             "title": each.title,
             "uri": each.uri,
@@ -190,7 +208,7 @@ def _examples(visit: Visit) -> Iterator[dataset.Example]:
             "splitter": SPLITTER_VERSION,
             "themes": themes.ENGINE,
         }
-        parents = gathering.parents(each, chunking_id)
+        parents = gathering.parents(each)
         yield from dataset.chunk_examples(each.document_id, parents, provenance, each.group_id)
         if found := datasets.themes(each.document_id, themes.ENGINE):
             text = "".join(itertools.islice((each.text for each in parents), 1))[:THEME_CHARACTERS]

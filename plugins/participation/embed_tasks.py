@@ -11,7 +11,12 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.documents.embedding.engine import EmbeddingEngine
 from include.documents.embedding.openai_compatible import OpenAICompatibleEngine
-from include.errors import ConfigurationError, PermanentError, ProviderUnavailableError
+from include.errors import (
+    ConfigurationError,
+    ParticipationError,
+    PermanentError,
+    ProviderUnavailableError,
+)
 from participation.chunk_tasks import cut_as_chosen
 from participation.hooks.embeddings import connected, embedded, known_as
 from participation.ledger.embeddings import Embedding, LedgerEmbeddings
@@ -41,9 +46,11 @@ def embed(visit: Visit) -> dict[str, Any]:
     Raises:
         PermanentError: The provider refuses, or wants to rest for long; the next run asks it again.
         TransientError: It does not answer, or not as it should; what it gave is stored.
+        AirflowSkipException: The other workers left nothing to do.
     """
     stored = 0
     done: dict[str, int] = {}
+    failed: list[ParticipationError] = []
     for engine, embeddings in embeddings_of(visit):
 
         def embed_one(
@@ -54,7 +61,7 @@ def embed(visit: Visit) -> dict[str, Any]:
             nonlocal stored
             if not embeddings.unfinished(document_id):
                 return "elsewhere"
-            for batch in embeddings.to_embed(_texts_at_once(engine), document_id):
+            for batch in embeddings.to_embed(document_id, _texts_at_once(engine)):
                 contents = {text.content_hash: text.content for text in batch}
                 vectors = engine.embed_documents(list(contents.values()))
                 stored += embeddings.save(
@@ -71,12 +78,12 @@ def embed(visit: Visit) -> dict[str, Any]:
             done[engine.name] = turns.done
         except AirflowSkipException:
             log.info("%s: nothing left for this worker", engine.name)
-        except ProviderUnavailableError as error:
-            if (error.retry_after_s or 0.0) > LONGEST_WAIT_S:
-                raise PermanentError(f"{engine.name} rests for long, a later run asks") from error
-            raise
-        finally:
-            embeddings.finish()
+        except ParticipationError as error:
+            log.warning("%s: %s", engine.name, error)
+            failed.append(_patient(engine.name, error))
+        embeddings.finish()
+    if failed:
+        raise failed[0]
     if not done:
         raise AirflowSkipException("nothing left for this worker: the others did it")
     return {"vectors": stored, "documents": done}
@@ -109,8 +116,16 @@ def embeddings_of(visit: Visit) -> list[tuple[EmbeddingEngine, LedgerEmbeddings]
     return found
 
 
+def _patient(engine: str, error: ParticipationError) -> ParticipationError:
+    """Leave a provider that wants to rest for long to a later run."""
+    if isinstance(error, ProviderUnavailableError) and (error.retry_after_s or 0) > LONGEST_WAIT_S:
+        return PermanentError(f"{engine} rests for long, a later run asks: {error}")
+    return error
+
+
 def _texts_at_once(engine: EmbeddingEngine) -> int:
-    # One request is stored before the next is paid for.
+    # What one request gave is stored before the next is paid for; texts so long that they do not fit
+    # into one request are the exception.
     return engine.batch_size if isinstance(engine, OpenAICompatibleEngine) else EMBED_TEXTS
 
 

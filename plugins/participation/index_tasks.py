@@ -14,25 +14,32 @@ from participation.steps import Visit
 from participation.turns import balanced
 
 
-def plan_indexing(visit: Visit) -> list[int]:
-    """Number the engines whose live index differs from what it should hold."""
-    waiting = [position for position, each in enumerate(indexes(visit)) if each.waiting()]
+def plan_indexing(visit: Visit) -> list[str]:
+    """Name the engines whose live index differs from what it should hold."""
+    waiting = [each.engine for each in indexes(visit) if each.waiting()]
     visit.output_size = len(waiting)
     if not waiting:
         raise AirflowSkipException("nothing to do: the live index holds everything")
     return waiting
 
 
-def build_index(visit: Visit, engine: int) -> dict[str, Any]:
-    """Build the next version beside the live one, check it, and switch in one transaction."""
-    index = indexes(visit)[engine]
-    visit.item = f"index {index.engine}"
+def build_index(visit: Visit, engine: str) -> dict[str, Any]:
+    """Build the next version beside the live one, check it, and switch in one transaction.
+
+    Raises:
+        AirflowSkipException: Another run built it, or the engine is connected no more.
+        ReconciliationError: The version is not whole; the live one goes on answering.
+    """
+    visit.item = f"index {engine}"
+    index = next((each for each in indexes(visit) if each.engine == engine), None)
+    if index is None:
+        raise AirflowSkipException(f"nothing to do: {engine} is connected no more")
     live = index.build()
     if live is None:
         raise AirflowSkipException("nothing to do: another run was faster")
     visit.output_size = live.chunk_count
     return {
-        "engine": index.engine,
+        "engine": engine,
         "index_id": live.index_id,
         "document_count": live.document_count,
         "chunk_count": live.chunk_count,

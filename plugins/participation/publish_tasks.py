@@ -12,7 +12,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from include.documents import opik
-from include.errors import PermanentError, TransientError, cause_chain
+from include.errors import PermanentError, RequestRefusedError, TransientError, cause_chain
 from participation.dataset_tasks import DATASET_NAME
 from participation.ledger.publications import LedgerPublications, Publication
 from participation.steps import Visit
@@ -55,10 +55,11 @@ def publish(visit: Visit) -> dict[str, Any]:
         try:
             _send(visit, site, publications, publication, deadline, told)
         except (TransientError, PermanentError) as error:
-            # The next version would meet the same: it waits with this one.
             publications.warn(publication, cause_chain(error)[:500])
             _warned(told, f"{visit.item} is not whole there: {cause_chain(error)}")
-            break
+            if not isinstance(error, RequestRefusedError):
+                # The next version would meet the same: it waits with this one.
+                break
     visit.input_size, visit.output_size = len(waiting), told["sent"]
     return told
 

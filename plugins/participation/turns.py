@@ -14,8 +14,10 @@ from include.errors import (
     PermanentError,
     ProviderRefusedError,
     ProviderUnavailableError,
+    RequestRefusedError,
     TransientError,
     cause_chain,
+    is_transient,
 )
 from participation.ledger import document_books, metrics
 from participation.ledger.locks import item_lock
@@ -24,6 +26,14 @@ from participation.steps import Visit
 
 OnError = Literal["stop", "continue", "retry"]
 Outcome = Literal["done", "set_aside", "failed", "elsewhere"]
+
+OF_THE_DOCUMENT = (
+    RequestRefusedError,
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+)
+"""What a provider or the ledger does not take of one document; it may well take the next."""
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +60,7 @@ class Turns:
     set_aside: int = 0
     elsewhere: int = 0
     failed: list[str] = field(default_factory=list)
+    helps_to_retry: bool = False
 
     def __str__(self) -> str:
         told = [f"{self.done} done"]
@@ -88,7 +99,8 @@ def take_turns(
         ProviderUnavailableError, ProviderRefusedError, ConfigurationError: At once: they are about
             no single document.
         TransientError: Documents failed; what was done stays done.
-        PermanentError: As asked, the first trouble ended the work.
+        PermanentError: Documents failed, and would again; or, as asked, the first trouble ended the
+            work.
         AirflowSkipException: The other workers left nothing to do.
     """
     turns = Turns()
@@ -112,7 +124,8 @@ def take_turns(
     visit.input_size = turns.done + turns.set_aside + len(turns.failed)
     visit.output_size = turns.done
     if turns.failed and on_error == "retry":
-        raise TransientError(f"{len(turns.failed)} documents failed: {'; '.join(turns.failed[:5])}")
+        kind = TransientError if turns.helps_to_retry else PermanentError
+        raise kind(f"{len(turns.failed)} documents failed: {'; '.join(turns.failed[:5])}")
     if not visit.input_size:
         raise AirflowSkipException("nothing left for this worker: the others did it")
     return turns
@@ -157,10 +170,17 @@ def _attempted(
     visit.item = f"document {document_id}"
     try:
         return work(document_id)
+    except OF_THE_DOCUMENT as error:
+        return _failed(turns, document_id, error)
     except (psycopg.Error, ProviderUnavailableError, ProviderRefusedError, ConfigurationError):
         # The next document would meet the same, and cost as much time or money.
         raise
-    except Exception as error:
-        log.warning("document %s failed", document_id, exc_info=True)
-        turns.failed.append(f"{document_id[:12]}: {cause_chain(error)}")
-        return "failed"
+    except Exception as error:  # noqa: BLE001 - nobody foresaw it: this document waits, not the others
+        return _failed(turns, document_id, error)
+
+
+def _failed(turns: Turns, document_id: str, error: Exception) -> Outcome:
+    log.warning("document %s failed", document_id, exc_info=error)
+    turns.failed.append(f"{document_id[:12]}: {cause_chain(error)}")
+    turns.helps_to_retry |= is_transient(error)
+    return "failed"

@@ -1,6 +1,7 @@
 """From bytes to vectors: what the ledger keeps, and that doing it twice is doing it once."""
 
 import threading
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -44,7 +45,7 @@ def test_the_same_bytes_under_two_names_are_parsed_once(steps):
 
     (waiting,) = steps.documents.to_parse(PARSER, ocr=False)
 
-    assert (waiting.uri, waiting.kept) == ("a.pdf", kept("one"))
+    assert (waiting.uri, waiting.kept) == ("a.pdf", replace(kept("one"), is_new=False))
 
 
 def test_copies_that_meet_in_one_name_leave_one_current_row(steps, ledger_dsn):
@@ -86,7 +87,7 @@ def test_a_document_comes_with_its_pages_and_one_event(steps):
         ("document_parsed", None, "2")
     ]
     assert steps.documents.to_parse(PARSER, ocr=True) == []
-    assert [waiting.kept.is_new for waiting in steps.documents.to_parse("2", ocr=True)] == [False]
+    assert [waiting.is_unread for waiting in steps.documents.to_parse("2", ocr=True)] == [False]
 
 
 def test_a_document_that_breaks_in_the_middle_leaves_nothing(steps):
@@ -337,7 +338,10 @@ def test_a_near_duplicate_is_marked_and_stays(steps):
     assert steps.documents.mark_duplicates(marks) == 1
     assert steps.documents.mark_duplicates(marks) == 0
 
-    assert steps.rows("SELECT document_id, duplicate_of FROM document WHERE similarity > 0.9") == [
-        (sha("two"), sha("one"))
-    ]
+    likeness = "SELECT document_id, duplicate_of, similarity FROM document_likeness"
+    assert steps.rows(likeness) == [(sha("two"), sha("one"), pytest.approx(0.97))]
+    assert steps.documents.mark_duplicates([replace(marks[0], similarity=0.85)]) == 1
+    assert steps.rows(likeness) == [(sha("two"), sha("one"), pytest.approx(0.85))]
+    assert Steps(steps.connection, town="ailleurs").documents.mark_duplicates([]) == 0
+    assert len(steps.rows(likeness)) == 1, "another town's marks are its own"
     assert steps.documents.mark_duplicates([]) == 1, "a mark goes when the texts no longer agree"

@@ -30,7 +30,7 @@ from participation.settings import Settings
 from participation.steps import Visit
 from tests.integration.document_steps import TOWN, kept, received
 from tests.plugins.conftest import Instance
-from tests.stub_provider import Provider, data, status
+from tests.stub_provider import Provider, data, entries, send, status
 
 pytestmark = pytest.mark.postgres
 
@@ -116,8 +116,8 @@ def embed(visit):
 def build(visit):
     """Build every index that lacks something; the engines that went live."""
     return [
-        index_tasks.build_index(visit, position)["engine"]
-        for position in index_tasks.plan_indexing(visit)
+        index_tasks.build_index(visit, engine)["engine"]
+        for engine in index_tasks.plan_indexing(visit)
     ]
 
 
@@ -255,6 +255,59 @@ def test_what_was_paid_for_before_a_fault_is_kept(visit, provider, connect_to):
     del provider.requests[1]
     sent = [text for request in provider.requests for text in request["input"]]
     assert sorted(sent) == sorted(PAPERS.values())
+
+
+def test_an_engine_that_is_disconnected_meanwhile_is_skipped_and_no_other_built(
+    visit, provider, connect_to, monkeypatch
+):
+    """What was planned for one engine is never done for another."""
+    connect_to(provider)
+    cut(visit)
+    embed(visit)
+    planned = index_tasks.plan_indexing(visit)
+    monkeypatch.setattr(embed_tasks, "connected", lambda: None)
+
+    with pytest.raises(AirflowSkipException, match="connected no more"):
+        index_tasks.build_index(visit, planned[1])
+
+    assert (planned, live(visit)) == ([bm25.ENGINE, DENSE], {})
+
+
+@pytest.mark.parametrize("code", [400, 413, 422])
+def test_a_text_that_the_provider_refuses_costs_its_document_alone(
+    visit, provider, connect_to, code
+):
+    """The others get their vectors; the task is red, and no attempt follows by itself."""
+    connect_to(provider)
+    cut(visit)
+
+    def refuse(handler, texts):
+        if any("port" in text for text in texts):
+            status(code)(handler, texts)
+        else:
+            send(handler, {"data": entries(texts, by_words)})
+
+    provider.lasting = refuse
+
+    with pytest.raises(PermanentError, match=f"1 documents failed.*HTTP {code}"):
+        embed(visit)
+
+    assert vectors(visit) == {bm25.ENGINE: 3, DENSE: 2}
+    assert len(provider.requests) == 3
+
+
+def test_a_document_that_the_embedded_engine_fails_on_leaves_the_connected_one_its_turn(
+    visit, provider, connect_to, monkeypatch
+):
+    """One engine's trouble is not another's."""
+    connect_to(provider)
+    cut(visit)
+    monkeypatch.setattr(bm25, "document_vector", by_words)
+
+    with pytest.raises((ConfigurationError, TransientError, PermanentError)):
+        embed(visit)
+
+    assert vectors(visit) == {DENSE: 3}
 
 
 def test_a_wrong_connection_stops_nothing_and_is_said(visit, provider, connect_to):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import fsspec
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,7 +22,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.io import attach
 
 from include.dockets import fits
+from include.documents import themes
 from include.documents.chunking import ChunkSizes
+from include.documents.embedding import bm25
 from include.documents.intake import stored_path
 from include.documents.model import Page
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
@@ -95,7 +98,7 @@ def take_in(visit, **params):
 CHAIN = (
     (lambda visit: chunk_tasks.plan_chunking(visit, 2), chunk_tasks.cut),
     (lambda visit: embed_tasks.plan_embedding(visit, 2), embed_tasks.embed),
-    (index_tasks.plan_indexing, lambda visit: index_tasks.build_index(visit, 0)),
+    (index_tasks.plan_indexing, lambda visit: index_tasks.build_index(visit, bm25.ENGINE)),
     (dataset_tasks.plan_dataset, dataset_tasks.find_themes),
 )
 
@@ -169,7 +172,7 @@ def test_a_changed_file_costs_one_document(visit, inbox):
     assert chunk_tasks.plan_chunking(visit, 2) == [0]
     assert chunk_tasks.cut(visit)["done"] == 1
     assert embed_tasks.embed(visit)["documents"] == {"bm25-fr-1": 1}
-    index_tasks.build_index(visit, 0)
+    index_tasks.build_index(visit, bm25.ENGINE)
 
     (hit,) = ask(visit.connection, TOWN, "combien de campeurs au sémaphore", top_k=1)
     assert hit.uri.endswith("fiche_logement_saisonnier.md")
@@ -283,6 +286,43 @@ def test_retry_does_the_others_first(visit):
     assert visit.output_size == 2
 
 
+POISON = {
+    "a_value_no_column_takes": "SELECT 'x'::int",
+    "a_key_that_is_there": "INSERT INTO chunking_choice VALUES ('x', -1)",
+    "too_long_for_an_index": "CREATE TEMPORARY TABLE odd AS SELECT"
+    " (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 20000) n) AS words;"
+    " CREATE INDEX ON odd (words)",
+}
+
+
+@pytest.mark.parametrize("query", POISON.values(), ids=POISON)
+def test_what_the_ledger_does_not_take_of_one_document_stops_no_other(visit, query):
+    """In a fixed order the task would end at the same document each time."""
+
+    def work(document_id):
+        if document_id == "a":
+            visit.connection.execute(query)
+        return "done"
+
+    turns = take_turns(visit, "step", "abc", work, "continue")
+
+    assert (turns.done, len(turns.failed)) == (2, 1)
+
+
+def test_a_ledger_that_is_gone_ends_the_work_at_once(visit, ledger_dsn):
+    """Every other document would meet the same."""
+    asked = []
+
+    def work(document_id):
+        asked.append(document_id)
+        visit.connection.execute("SET LOCAL statement_timeout = '10ms'; SELECT pg_sleep(5)")
+
+    with pytest.raises(psycopg.OperationalError):
+        take_turns(visit, "step", "abc", work, "continue")
+
+    assert asked == ["a"]
+
+
 @pytest.mark.parametrize("ids", ["abc", "asc"])
 def test_stop_ends_at_the_first_trouble(visit, ids):
     """A failure or a document set aside; what comes after it is not begun."""
@@ -323,7 +363,7 @@ def test_documents_that_repeat_each_other_stay_in_one_split(visit, inbox):
     chain(visit)
 
     marked = visit.connection.execute(
-        "SELECT count(*) FROM document WHERE duplicate_of IS NOT NULL AND similarity > 0.8"
+        "SELECT count(*) FROM document_likeness WHERE similarity > 0.8"
     ).fetchone()[0]
     splits = visit.connection.execute(
         "SELECT content ->> 'group_id', count(DISTINCT split), count(DISTINCT document_id)"
@@ -403,6 +443,77 @@ def test_an_event_stays_a_docket():
     assert event["row_count"] == 500
     assert 10 < len(event["rows"]) < 500
     assert len(str(event["rows"]).encode()) < 2 * MAX_ROWS_BYTES
+
+
+def test_a_version_whose_task_died_after_the_record_is_announced_all_the_same(visit):
+    """The next attempt ends green, so that the asset has its event; then it is said once."""
+    take_in(visit)
+    for plan, work in CHAIN:
+        plan(visit)
+        work(visit)
+    first = dataset_tasks.build_dataset(visit)
+    assert dataset_tasks.plan_dataset(visit) == [0], "a run that died left it to the next one"
+
+    again = dataset_tasks.build_dataset(visit)
+
+    assert again == first
+    dataset_tasks.reconcile_dataset(visit)
+    with pytest.raises(AirflowSkipException, match="says the same"):
+        dataset_tasks.build_dataset(visit)
+    with pytest.raises(AirflowSkipException):
+        dataset_tasks.plan_dataset(visit)
+
+
+def test_a_run_with_a_failed_task_leaves_the_event_to_the_next(visit):
+    """What is not sure to have been announced is announced again."""
+    take_in(visit)
+    for plan, work in CHAIN:
+        plan(visit)
+        work(visit)
+    dataset_tasks.build_dataset(visit)
+    visit.context["ti"].states = {"build": "failed"}
+
+    with pytest.raises(PermanentError, match="build"):
+        dataset_tasks.reconcile_dataset(visit)
+
+    assert dataset_tasks.plan_dataset(visit) == [0]
+
+
+def test_a_dataset_holds_what_the_index_holds(visit, inbox):
+    """A paper that is cut and not indexed yet is not of the index that the provenance names."""
+    take_in(visit)
+    chain(visit)
+    (inbox / "new.md").write_text("# Phare\n\nLe phare de Raoulic est repeint. " * 20)
+    take_in(visit)
+    chunk_tasks.cut(visit)
+    index_id = index_tasks.indexes(visit)[0].live().index_id
+
+    def texts():
+        return [each.text for each in dataset_tasks._examples(visit, index_id)]
+
+    assert len(texts()) > 10
+    assert not any("Raoulic est repeint" in text for text in texts())
+    embed_tasks.embed(visit)
+    index_id = index_tasks.build_index(visit, bm25.ENGINE)["index_id"]
+    assert any("Raoulic est repeint" in text for text in texts())
+
+
+def test_what_the_town_talks_about_is_found_and_handed_on(visit, inbox):
+    """Of several papers, without their copies; replaced by the next run."""
+    shutil.rmtree(inbox)
+    inbox.mkdir()
+    words = ("La cantine ouvre lundi. La cantine est bio.", "Une cantine neuve à la cantine.")
+    for number, text in enumerate(words):
+        (inbox / f"{number}.txt").write_text(f"{text} Les enfants mangent à midi.\n")
+    take_in(visit)
+    chunk_tasks.cut(visit)
+
+    told = dataset_tasks.find_themes(visit)
+
+    assert "cantine" in told["town_themes"]
+    datasets = LedgerDatasets(visit.connection, TOWN)
+    assert [each.label for each in datasets.town_themes(themes.ENGINE)] == told["town_themes"]
+    assert fits(told)
 
 
 def decide(visit, contribution_id, outcome):

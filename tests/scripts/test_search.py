@@ -53,6 +53,15 @@ def test_it_finds_the_database_of_the_state_folder(state, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_it_asks_the_town_of_the_installation(monkeypatch):
+    """As every other part does; another one when it is named."""
+    monkeypatch.setenv("PARTICIPATION_MUNICIPALITY", "ailleurs")
+
+    assert search._parser().parse_args(["x"]).municipality == "ailleurs"
+    named = search._parser().parse_args(["x", "--municipality", "la-bas"])
+    assert named.municipality == "la-bas"
+
+
 @pytest.mark.postgres
 def test_it_wakes_a_database_that_sleeps(state, monkeypatch, capsys):
     """For the length of the question; afterwards nothing of it runs."""

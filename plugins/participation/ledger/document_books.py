@@ -107,7 +107,7 @@ def balance(connection: Connection, municipality: str, parser_version: str) -> B
             parser_version, ocr=False, limit=1_000_000
         )
     assert total is not None  # noqa: S101 - an aggregate always gives one row
-    unread = sum(each.kept.is_new for each in waiting)
+    unread = sum(each.is_unread for each in waiting)
     books = Books(total[0], total[1], total[2], unread, *map(int, total[3:]))
     if books.documents != books.parsed + books.set_aside + books.waiting:
         raise ReconciliationError(f"documents do not add up: {books.as_dict()}")

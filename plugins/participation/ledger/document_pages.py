@@ -35,6 +35,7 @@ from include.documents.report import (
 from include.documents.wording import OTHER_ACT
 from include.pages import Listing
 from participation.ledger.connection import Connection
+from participation.ledger.datasets import LedgerDatasets
 from participation.ledger.document_outputs import LedgerOutputs
 
 MET = """
@@ -68,7 +69,8 @@ SELECT document_id, title, uri, act_kind, act_number, dated_on, page_count, page
        (SELECT k.chunk_count FROM document_chunking k
         WHERE (k.document_id, k.text_hash) = (shown.document_id, shown.text_hash)
         ORDER BY k.chunked_at DESC LIMIT 1),
-       ARRAY(SELECT t.label FROM theme t WHERE t.document_id = shown.document_id
+       ARRAY(SELECT t.label FROM theme t
+             WHERE (t.document_id, t.engine) = (shown.document_id, %(engine)s)
              ORDER BY t.weight DESC, t.label LIMIT 5),
        standing, first_seen_at
 """
@@ -118,10 +120,10 @@ FROM chunk p WHERE (p.document_id, p.text_hash, p.chunking_id)
 
 LIKENESSES = """
 SELECT o.document_id, o.title, m.uri, l.similarity, l.is_older FROM (
-    SELECT duplicate_of AS document_id, similarity, true AS is_older FROM document
-    WHERE document_id = %(document_id)s AND duplicate_of IS NOT NULL
-    UNION ALL SELECT document_id, similarity, false FROM document
-    WHERE duplicate_of = %(document_id)s) AS l
+    SELECT duplicate_of AS document_id, similarity, true AS is_older FROM document_likeness
+    WHERE (municipality, document_id) = (%(municipality)s, %(document_id)s)
+    UNION ALL SELECT document_id, similarity, false FROM document_likeness
+    WHERE (municipality, duplicate_of) = (%(municipality)s, %(document_id)s)) AS l
 JOIN document o USING (document_id)
 JOIN LATERAL (SELECT uri FROM document_origin m WHERE m.document_id = o.document_id
               AND m.municipality = %(municipality)s ORDER BY origin_id LIMIT 1) AS m ON true
@@ -195,7 +197,11 @@ class LedgerDocumentPages:
         rows = self._listed(
             act_kind=act_kind, standing=standing, limit=LISTED, offset=(page - 1) * LISTED
         )
-        return DocumentList(self.municipality, self.totals(), rows, act_kind, standing, page)
+        town = LedgerDatasets(self.connection, self.municipality).town_themes(self.engine)
+        labels = tuple(theme.label for theme in town)
+        return DocumentList(
+            self.municipality, self.totals(), rows, act_kind, standing, page, labels
+        )
 
     def totals(self) -> Totals:
         """Count documents by standing and kind of act, and the pages of those held now."""
@@ -218,7 +224,7 @@ class LedgerDocumentPages:
 
     def document(self, document_id: str) -> DocumentReport | None:
         """Return all that is known of a document; None when this town has never met it."""
-        names = self._names(document_id=document_id, engine=self.engine)
+        names = self._names(document_id=document_id)
         row = self.connection.execute(ONE, names).fetchone()
         if row is None:
             return None
@@ -378,7 +384,12 @@ class LedgerDocumentPages:
         return Listing(tuple(Refusal(*row[:8]) for row in rows), rows[0][8] if rows else 0)
 
     def _names(self, **more: Any) -> dict[str, Any]:
-        return {"municipality": self.municipality, "other": OTHER_ACT, **more}
+        return {
+            "municipality": self.municipality,
+            "engine": self.engine,
+            "other": OTHER_ACT,
+            **more,
+        }
 
 
 def _listed(row: tuple[Any, ...]) -> ListedDocument:

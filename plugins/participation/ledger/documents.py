@@ -62,18 +62,30 @@ ON CONFLICT (document_id) DO UPDATE SET (
 """
 
 
+MARK = """
+INSERT INTO document_likeness AS l (municipality, document_id, duplicate_of, similarity)
+SELECT %(municipality)s, * FROM
+    unnest(%(ids)s::text[], %(older)s::text[], %(similarities)s::real[]) AS mark ORDER BY 2
+ON CONFLICT (municipality, document_id) DO UPDATE
+SET (duplicate_of, similarity) = (excluded.duplicate_of, excluded.similarity)
+WHERE (l.duplicate_of, l.similarity) <> (excluded.duplicate_of, excluded.similarity)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ToParse:
     """Kept bytes that wait for the parser, with one of the names they go by.
 
     Attributes:
-        kept: Where they stand; ``is_new`` says that no parse of them was ever stored.
+        kept: Where they stand.
+        is_unread: No parse of them was ever stored.
         uri: The first of their current names.
         source: Where that one is from.
         metadata: What that source says about them.
     """
 
     kept: Kept
+    is_unread: bool
     uri: str
     source: str
     metadata: dict[str, Any]
@@ -185,7 +197,7 @@ class LedgerDocuments:
                 "limit": limit,
             },
         ).fetchall()
-        return [ToParse(Kept(*row[:4]), *row[4:]) for row in rows]
+        return [ToParse(Kept(row[0], row[1], row[2], is_new=False), *row[3:]) for row in rows]
 
     def add_document(
         self, kept: Kept, media: Media, parsed: ParsedDocument, parser_version: str
@@ -236,21 +248,20 @@ class LedgerDocuments:
 
     def mark_duplicates(self, found: Iterable[NearDuplicate]) -> int:
         """Mark these documents of the town and no others; return how many marks changed."""
-        marks = {each.document_id: (each.duplicate_of, each.similarity) for each in found}
+        marks = list(found)
+        names = {
+            "municipality": self.municipality,
+            "ids": [each.document_id for each in marks],
+            "older": [each.duplicate_of for each in marks],
+            "similarities": [each.similarity for each in marks],
+        }
         with self.connection.transaction():
-            rows = self.connection.execute(
-                "SELECT document_id, duplicate_of FROM document WHERE municipality = %s"
-                " AND (duplicate_of IS NOT NULL OR document_id = ANY(%s)) ORDER BY 1 FOR UPDATE",
-                (self.municipality, list(marks)),
-            ).fetchall()
-            changed = [row[0] for row in rows if row[1] != marks.get(row[0], (None, None))[0]]
-            for document_id in changed:
-                self.connection.execute(
-                    "UPDATE document SET (duplicate_of, similarity) = (%s, %s)"
-                    " WHERE document_id = %s",
-                    (*marks.get(document_id, (None, None)), document_id),
-                )
-        return len(changed)
+            gone = self.connection.execute(
+                "DELETE FROM document_likeness WHERE municipality = %(municipality)s"
+                " AND document_id <> ALL(%(ids)s::text[])",
+                names,
+            ).rowcount
+            return gone + self.connection.execute(MARK, names).rowcount
 
     def _is_better(self, document_id: str, pages: Sequence[Page], parser_version: str) -> bool:
         row = self.connection.execute(
