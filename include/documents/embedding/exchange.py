@@ -22,6 +22,7 @@ import urllib3
 from requests.auth import AuthBase
 
 from include.errors import (
+    ConfigurationError,
     ProviderRefusedError,
     ProviderUnavailableError,
     TransientError,
@@ -39,6 +40,7 @@ LONGEST_WAIT_S = 5.0
 EXCERPT = 300
 """Characters of a refusal that the error repeats."""
 
+_NO_REQUEST = (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
 
 
@@ -61,6 +63,13 @@ class _Bearer(AuthBase):
         if self._api_key:
             request.headers["Authorization"] = f"Bearer {self._api_key}"
         return request
+
+
+class _Session(requests.Session):
+    """Leaves redirections unread: the library would take in their whole body, however long."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find none."""
 
 
 def post_json(
@@ -94,6 +103,7 @@ def send_json(
     Raises:
         ProviderUnavailableError: No whole answer before the deadline, or no connection.
         UnreadableAnswerError: The body is longer than that, or packed although that was not asked.
+        ConfigurationError: No request can be made of this; which part of it is not said.
     """
     outcome: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
 
@@ -109,7 +119,11 @@ def send_json(
         given = outcome.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
         raise ProviderUnavailableError(f"{url}: no whole answer before the deadline") from None
-    if isinstance(given, requests.RequestException | OSError):
+    is_no_request = isinstance(given, ValueError) and not isinstance(given, OSError)
+    if is_no_request or isinstance(given, _NO_REQUEST):
+        # These errors repeat what they refuse, which may be the key.
+        raise ConfigurationError(f"{url}: address or credentials make no request") from None
+    if isinstance(given, requests.RequestException | urllib3.exceptions.HTTPError | OSError):
         raise ProviderUnavailableError(f"{url}: {given}") from given
     if isinstance(given, Exception):
         raise given
@@ -163,9 +177,9 @@ def retry_after_s(said: str | None) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(said)
-        except ValueError:
+            seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
             return None
-        seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
@@ -191,16 +205,19 @@ def _exchange(
     max_bytes: int,
 ) -> Answer:
     left_s = max(0.1, deadline - time.monotonic())
-    with requests.request(
-        method,
-        url,
-        json=content,
-        auth=auth,
-        headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-        timeout=(min(CONNECT_S, left_s), left_s),
-        allow_redirects=False,
-        stream=True,
-    ) as response:
+    with (
+        _Session() as session,
+        session.request(
+            method,
+            url,
+            json=content,
+            auth=auth,
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            timeout=(min(CONNECT_S, left_s), left_s),
+            allow_redirects=False,
+            stream=True,
+        ) as response,
+    ):
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise UnreadableAnswerError(f"{url}: the answer is packed, which was not asked for")
         body = _body(response, url, deadline, max_bytes)
