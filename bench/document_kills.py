@@ -23,6 +23,7 @@ from bench.kills import RESUME_LIMIT_S, find, kill, living, patiently, title
 from bench.real_system import RealSystem, wait_for
 from include.documents.embedding import bm25
 from include.documents.model import document_id
+from participation.ledger import locks
 from participation.ledger.connection import Connection
 from participation.search import ask
 from participation.settings import Settings
@@ -49,8 +50,7 @@ STARTER = "include.documents.parsing.starter"
 """Whose forks read papers, each in a folder of its own."""
 
 PAUSE_LOCK = 7_142_999
-INDEX_LOCK = f"index {Settings().municipality} {bm25.ENGINE}"
-"""As ``LedgerIndexing`` names it."""
+INDEX_LOCK = locks.index_lock(Settings().municipality, bm25.ENGINE)
 
 _BEGINNINGS = [
     "bar",
@@ -358,12 +358,12 @@ def _kill_half_a_build(
     system: RealSystem, run_id: str, conf: dict[str, Any], ids: list[str], done: DocumentRound
 ) -> datetime:
     with system.ledger() as holder, _build_stops_at(system, max(ids)):
-        holder.execute("SELECT pg_advisory_lock(%s)", (PAUSE_LOCK,))
+        locks.hold_for_session(holder, PAUSE_LOCK)
         # Nobody begins a version before all papers have their vectors: it will hold all of them.
-        holder.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (INDEX_LOCK,))
+        locks.hold_for_session(holder, INDEX_LOCK)
         system.start_run(INTAKE, run_id, conf)
         wait_for(lambda: _embedded(holder, ids), END_LIMIT_S, "a vector for each chunk", 0.2)
-        holder.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (INDEX_LOCK,))
+        locks.unlock(holder, INDEX_LOCK)
         done.filled = wait_for(
             lambda: _filled(holder, ids), END_LIMIT_S, "a version that is half built", 0.1
         )

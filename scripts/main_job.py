@@ -32,7 +32,7 @@ from include.documents.parsing.ocr import obstacle
 from participation.ledger import connect
 from participation.ledger.document_books import IntakeFigures, of_intake
 from participation.ledger.reports import report_path
-from participation.ledger.summary import of_inbox
+from participation.ledger.summary import now, of_inbox
 from participation.settings import Settings
 from state_folder import StateFolder
 
@@ -190,13 +190,12 @@ class MainJob:
             return document_figures(None, 0.0)
         began = time.monotonic()
         with connect(os.environ["LEDGER_DSN"]) as connection:
-            row = connection.execute("SELECT now()").fetchone()
-        assert row is not None  # noqa: S101 - a SELECT of a value gives one row
+            begun_at = now(connection)
         since = datetime.now(UTC) - timedelta(seconds=1)
         run_id = f"make_run__{self.stamp}"
         self.client.trigger(INTAKE, run_id)
         self._follow(INTAKE, 1, lambda: [self.client.run(INTAKE, run_id)])
-        found = self._until_answered(row[0], since, run_id)
+        found = self._until_answered(begun_at, since, run_id)
         return document_figures(found, time.monotonic() - began)
 
     def _until_answered(self, begun_at: datetime, since: datetime, run_id: str) -> IntakeFigures:

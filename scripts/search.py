@@ -23,17 +23,16 @@ from include.documents.model import Hit, Kind
 from include.documents.parsing.acts import KINDS
 from include.documents.words import fold
 from include.errors import ConfigurationError
+from include.exchange import endpoint_options
 from include.municipality import DEFAULT_MUNICIPALITY
 from participation.ledger import connect
 from participation.ledger.search import Filters
 from participation.search import ask
+from participation.settings import EMBEDDINGS_CONN_ID
 from postgres import EmbeddedPostgres, running
 from state_folder import AlreadyRunningError, StateFolder
 
 MAX_ANSWERS = 100
-
-EMBEDDINGS_CONN_ID = "participation_embeddings"
-"""As in ``participation.hooks.embeddings``, which loads Airflow."""
 
 SOURCES = ("folder", "crawl", "url")
 
@@ -136,8 +135,9 @@ def _connected(server: EmbeddedPostgres) -> OpenAICompatibleEngine | None:
         stored = stored_connection(server.airflow_dsn, EMBEDDINGS_CONN_ID, secrets["fernet_key"])
         if stored is None:
             return None
-        given = {"base_url": stored["host"], "api_key": stored["password"], **stored["extra"]}
-        return connected_engine(given)
+        return connected_engine(
+            endpoint_options(stored["host"], stored["password"], stored["extra"])
+        )
     except (psycopg.Error, InvalidToken, ValueError, TypeError, ConfigurationError) as error:
         _warn(f"the connection {EMBEDDINGS_CONN_ID} cannot be used: {error!r}")
         return None

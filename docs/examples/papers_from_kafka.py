@@ -9,11 +9,16 @@ the triggerer finds this file, and copy it to `dags/`.
 """
 
 import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from airflow.providers.common.messaging.triggers.msg_queue import MessageQueueTrigger
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetWatcher, dag, task
+
+MOST_URLS = 200
+"""The form of `document_intake` takes no more for one run."""
 
 
 def urls_in(message: Any) -> list[str] | None:
@@ -43,17 +48,30 @@ PAPERS = Asset(
 )
 
 
+def batched(urls: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
+    """Cut addresses into lists of at most a size, in order."""
+    left = iter(urls)
+    while batch := tuple(islice(left, size)):
+        yield batch
+
+
 @dag(schedule=[PAPERS], catchup=False, max_active_runs=1, doc_md=__doc__)
 def papers_from_kafka() -> None:
     @task
-    def gather(triggering_asset_events: Any = None) -> dict[str, Any]:
-        """Join the addresses of all the messages that woke this run; the same one counts once."""
+    def gather(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
+        """Join the addresses of all the messages that woke this run; the same one counts once.
+
+        One entry a run of the intake; none, and so no run, where no message held an address: an
+        intake without addresses would look through the whole inbox.
+        """
         found = (
             url for event in triggering_asset_events[PAPERS] for url in event.extra["payload"] or []
         )
-        return {"urls": list(dict.fromkeys(found))[:200]}
+        return [{"urls": list(urls)} for urls in batched(dict.fromkeys(found), MOST_URLS)]
 
-    TriggerDagRunOperator(task_id="take_in", trigger_dag_id="document_intake", conf=gather())
+    TriggerDagRunOperator.partial(task_id="take_in", trigger_dag_id="document_intake").expand(
+        conf=gather()
+    )
 
 
 papers_from_kafka()

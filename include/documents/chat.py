@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from include.credentials import header_value, site_address
-from include.documents.embedding.exchange import Answer, attempts, post_json, raise_for
 from include.errors import ConfigurationError, PermanentError, UnreadableAnswerError
+from include.exchange import Answer, attempts, post_json, raise_for
 
 DEADLINE_S = 90.0
 """For one question: all attempts and the waits between them."""

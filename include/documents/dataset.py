@@ -201,11 +201,12 @@ def build(examples: Iterable[Example], standing: Mapping[str, Split] | None = No
         found.update(places(family, {**(standing or {}), **found}))
     placed = (replace(example, split=found[example.group_id]) for example in given)
     by_line = {_line(example): example for example in placed}
-    digest = hashlib.sha256(f"dataset {DATASET_VERSION}\n".encode())
-    ordered = sorted(by_line.items(), key=_reading_order)
-    for line, _ in ordered:
-        digest.update(line.encode() + b"\n")
-    return Dataset(tuple(example for _, example in ordered), digest.hexdigest())
+    return _hashed(example for _, example in sorted(by_line.items(), key=_reading_order))
+
+
+def without_contributions(dataset: Dataset) -> Dataset:
+    """Leave citizens' words out; all else keeps its order and its split, and the hash is of the rest."""
+    return _hashed(each for each in dataset.examples if each.contribution_id is None)
 
 
 def to_jsonl(dataset: Dataset) -> bytes:
@@ -240,6 +241,14 @@ def to_parquet(dataset: Dataset) -> bytes:
     file = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), file, compression="zstd")
     return file.getvalue()
+
+
+def _hashed(examples: Iterable[Example]) -> Dataset:
+    ordered = tuple(examples)
+    digest = hashlib.sha256(f"dataset {DATASET_VERSION}\n".encode())
+    for example in ordered:
+        digest.update(_line(example).encode() + b"\n")
+    return Dataset(ordered, digest.hexdigest())
 
 
 def _reading_order(entry: tuple[str, Example]) -> tuple[str, str, int, int, str]:

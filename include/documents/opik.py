@@ -17,8 +17,8 @@ import requests
 from requests.auth import AuthBase
 
 from include.credentials import header_value, site_address
-from include.documents.embedding.exchange import Answer, attempts, raise_for, send_json
 from include.errors import ConfigurationError
+from include.exchange import Answer, attempts, raise_for, send_json
 
 DEADLINE_S = 30.0
 """For one request: all attempts and the waits between them."""

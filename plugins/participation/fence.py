@@ -7,21 +7,16 @@ work at the same time.
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
-import psycopg
-from psycopg.pq import TransactionStatus
+from contextlib import contextmanager
 
 from include.errors import TransientError
 from include.orphans import die_with_parent
 from participation.ledger.attempt import Attempt
 from participation.ledger.connection import Connection
+from participation.ledger.locks import try_lock, unlock
 
 WAIT_S = 120
 """How long a second copy waits; the attempt then fails and is tried again."""
-
-CANCEL_S = 5
-"""A server that does not take a cancellation within this is left to notice the closed session."""
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +34,7 @@ def single_runner(connection: Connection, attempt: Attempt) -> Iterator[None]:
     key = f"{attempt.dag_id}/{attempt.run_id}/{attempt.task_id}/{attempt.map_index}"
     deadline = time.monotonic() + WAIT_S
     said = False
-    while not _try_lock(connection, key):
+    while not try_lock(connection, key):
         if not said:
             log.warning("another copy of %s is at work: waiting for it", key)
             said = True
@@ -49,26 +44,4 @@ def single_runner(connection: Connection, attempt: Attempt) -> Iterator[None]:
     try:
         yield
     finally:
-        _unlock(connection, key)
-
-
-def _unlock(connection: Connection, key: str) -> None:
-    """Give the lock back, and the connection with it where it cannot be asked any more.
-
-    A task that ran out of time was interrupted in the middle of a query. Whatever goes wrong here, the
-    end of the session frees the lock, and the error on its way up is the one that counts.
-    """
-    if connection.info.transaction_status == TransactionStatus.IDLE:
-        with suppress(psycopg.Error):
-            connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
-            return
-    with suppress(psycopg.Error):
-        connection.cancel_safe(timeout=CANCEL_S)
-    connection.close()
-
-
-def _try_lock(connection: Connection, key: str) -> bool:
-    row = connection.execute(
-        "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (key,)
-    ).fetchone()
-    return bool(row and row[0])
+        unlock(connection, key)

@@ -329,6 +329,8 @@ def reconcile_dataset(visit: Visit) -> dict[str, Any]:
 
 
 def _written(visit: Visit, made: dataset.Dataset) -> dict[str, str]:
+    if not visit.settings.may_write_citizens_words:
+        made = dataset.without_contributions(made)
     folder = ObjectStoragePath(visit.settings.datasets) / visit.settings.municipality
     folder.mkdir(parents=True, exist_ok=True)
     files = {}

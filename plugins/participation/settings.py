@@ -9,6 +9,9 @@ from include.errors import ConfigurationError
 
 PROJECT = Path(__file__).parents[2]
 
+EMBEDDINGS_CONN_ID = "participation_embeddings"
+"""Named here, where no Airflow is loaded: ``make search`` reads the connection too."""
+
 
 class Settings(BaseSettings):
     """Where this installation reads and writes; each field is ``PARTICIPATION_<NAME>``.
@@ -30,8 +33,23 @@ class Settings(BaseSettings):
     datasets: str = str(PROJECT / "state" / "datasets")
     """Where datasets are written: a folder, or the address of an object store (``s3://...``)."""
 
+    datasets_take_citizens_words: bool = False
+    """Whether an object store may hold decided contributions too. They are not anonymised: say yes
+    only where the store is the town's own. A folder always holds them."""
+
     reports: Path = PROJECT / "state" / "reports"
     """Folder that the daily reports are written to and served from."""
+
+    @property
+    def may_write_citizens_words(self) -> bool:
+        """Whether what is written to ``datasets`` stays in the house.
+
+        >>> Settings(datasets="s3://town/datasets").may_write_citizens_words
+        False
+        """
+        scheme, is_address, _ = self.datasets.partition("://")
+        is_folder = not is_address or scheme in {"file", "local"}
+        return is_folder or self.datasets_take_citizens_words
 
     def inside_inbox(self, folder: str | None) -> Path:
         """Name a folder or file of the inbox; without one the inbox itself.

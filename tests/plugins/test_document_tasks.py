@@ -1,5 +1,7 @@
 """The document workflow's tasks, called as Airflow calls them but in this process, on a real ledger."""
 
+import io
+import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -8,11 +10,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fsspec
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("airflow", reason="needs Airflow")
 
+from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.io import attach
 
 from include.dockets import fits
 from include.documents.chunking import ChunkSizes
@@ -436,6 +442,26 @@ def test_decisions_of_persons_are_labelled_examples(visit, fill):
     assert (told["version"], told["counts"]["labelled"]) == (2, 150)
     with pytest.raises(AirflowSkipException):
         index_tasks.plan_dataset(visit)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_decided_contributions_leave_the_house_only_where_a_setting_says_so(visit, fill, allowed):
+    """The version in the ledger is whole either way."""
+    attach("memory", fs=fsspec.filesystem("memory"))
+    store = f"memory://datasets-{allowed}"
+    changes = {"datasets": store, "datasets_take_citizens_words": allowed}
+    visit.settings = visit.settings.model_copy(update=changes)
+    fill(visit.connection, count=1)
+    decide(visit, "a:0", "accepted")
+
+    index_tasks.build_dataset(visit)
+
+    files = {path.suffix: path.read_bytes() for path in (ObjectStoragePath(store) / TOWN).iterdir()}
+    rows = [json.loads(line) for line in files[".jsonl"].splitlines()]
+    assert len(rows) == 148 + allowed
+    assert [row["contribution_id"] for row in rows if row["contribution_id"]] == ["a:0"] * allowed
+    assert pq.read_table(io.BytesIO(files[".parquet"])).num_rows == len(rows)
+    assert [row[0] for row in labelled(visit)] == ["a:0"]
 
 
 def test_few_documents_fill_every_split_and_keep_their_place(visit, inbox):

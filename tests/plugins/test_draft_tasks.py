@@ -12,9 +12,9 @@ pytest.importorskip("airflow", reason="needs Airflow")
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
+from include import exchange
 from include.documents import themes
 from include.documents.drafting import INSTRUCTIONS, PROMPT_VERSION
-from include.documents.embedding import exchange
 from include.documents.model import Theme
 from include.errors import ProcessingError
 from participation import draft_tasks, index_tasks, steps

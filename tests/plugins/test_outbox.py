@@ -13,7 +13,7 @@ from include.dockets import docket
 from participation import contribution_tasks, steps
 from participation.defaults import CONTRIBUTIONS
 from participation.ledger import connect, outbox, reports
-from participation.triggers.outbox import CLUSTER, WATERMARK, PostgresOutboxTrigger
+from participation.triggers.outbox import WATERMARK, PostgresOutboxTrigger
 
 pytestmark = pytest.mark.postgres
 
@@ -109,7 +109,7 @@ def watch(ledger_dsn, monkeypatch):
 )
 def test_the_watcher_hears_again_after_a_restore(ledger, watch, mark):
     """Transaction numbers start again in a new cluster; a mark of the old one counts for nothing."""
-    cluster, _ = ledger.execute(CLUSTER).fetchone()
+    cluster, _ = ledger.execute(outbox.CLUSTER).fetchone()
     insert(ledger, 1)
     insert(ledger, 2)
     store = Store({WATERMARK: [cluster if part == "this one" else part for part in mark]})
@@ -133,7 +133,7 @@ def test_the_ledgers_own_role_may_ask_for_the_cluster(ledger):
     """The watcher is no superuser."""
     with ledger.transaction():
         ledger.execute("SET LOCAL ROLE participation")
-        assert ledger.execute(CLUSTER).fetchone()
+        assert ledger.execute(outbox.CLUSTER).fetchone()
 
 
 def test_a_run_shows_its_own_report_and_not_that_of_a_namesake(ledger):

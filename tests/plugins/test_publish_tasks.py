@@ -11,8 +11,8 @@ pytest.importorskip("airflow", reason="needs Airflow")
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
+from include import exchange
 from include.documents import opik
-from include.documents.embedding import exchange
 from participation import publish_tasks, steps
 from participation.ledger.datasets import Example, LedgerDatasets
 from tests.stub_site import page, running

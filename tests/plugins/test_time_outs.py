@@ -11,6 +11,8 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from include.errors import ConfigurationError
 from participation import steps
+from participation.ledger import connect
+from participation.ledger.locks import item_lock
 from participation.settings import Settings
 
 
@@ -44,6 +46,22 @@ def test_a_time_out_inside_a_query_is_a_time_out(ledger, instance, metrics_of):
     with steps.visit("split") as here:
         assert here.follows_death
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("alarm")
+def test_a_time_out_while_an_item_is_held_is_a_time_out(ledger, ledger_dsn, instance, metrics_of):
+    """Giving the item back fails inside a query; the next session has it all the same."""
+    with (
+        pytest.raises(AirflowTaskTimeout),
+        steps.visit("parse") as here,
+        item_lock(here.connection, "parse", "a"),
+    ):
+        here.connection.execute("SELECT pg_sleep(30)")
+
+    assert metrics_of(ledger) == [("parse", "timeout", "Timeout")]
+    with connect(ledger_dsn) as other, item_lock(other, "parse", "a") as taken:
+        assert taken
 
 
 @pytest.mark.postgres

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -11,9 +11,12 @@ from urllib.parse import urlsplit
 
 from include.errors import ProviderRefusedError, ProviderUnavailableError, UnreadableAnswerError
 from include.ports import WebAnswer
+from include.retry_after import LONGEST_S, retry_after_s
 
 _LEAST_WAIT_S = 60.0
 """What GitHub asks of a client that it told to slow down without saying for how long."""
+
+_NAME = re.compile("[A-Za-z_]{1,40}")
 
 _LINK = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?next\b"?')
 
@@ -22,12 +25,15 @@ def next_page(answer: WebAnswer, api: str) -> str | None:
     """Name the page after this one; None after the last.
 
     Raises:
-        UnreadableAnswerError: It lies on another site, where the token must not go.
+        UnreadableAnswerError: It is no address, or lies on another site, where the token must not go.
     """
     match = _LINK.search(answer.headers.get("link", ""))
     if match is None:
         return None
-    here, there = urlsplit(api), urlsplit(match[1])
+    try:
+        here, there = urlsplit(api), urlsplit(match[1])
+    except ValueError:
+        raise UnreadableAnswerError("the next page of the issues is no address") from None
     if (here.scheme, here.netloc) != (there.scheme, there.netloc):
         raise UnreadableAnswerError("the next page of the issues lies on another site")
     return match[1]
@@ -67,8 +73,9 @@ def decoded_answer(answer: WebAnswer) -> Any:
 def _wait_s(answer: WebAnswer) -> float | None:
     """Read for how long GitHub asks to wait; None when it does not say that it is about a limit."""
     headers = answer.headers
-    if headers.get("retry-after", "").isdecimal():
-        return float(headers["retry-after"])
+    asked_s = retry_after_s(headers.get("retry-after"))
+    if asked_s is not None:
+        return asked_s
     if headers.get("x-ratelimit-remaining") != "0":
         return _LEAST_WAIT_S if b"rate limit" in answer.content[:2000].lower() else None
     reset = headers.get("x-ratelimit-reset", "")
@@ -76,10 +83,10 @@ def _wait_s(answer: WebAnswer) -> float | None:
         return _LEAST_WAIT_S
     try:
         # By the clock that set the moment; ours may be wrong.
-        now = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
-        now = datetime.now(UTC)
-    return max(1.0, float(reset) - now.timestamp() + 1)
+        now = parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        now = datetime.now(UTC).timestamp()
+    return min(max(1.0, float(reset) - now + 1), LONGEST_S)
 
 
 def discussions_of(answer: WebAnswer, repository: str) -> dict[str, Any]:
@@ -111,8 +118,30 @@ def discussions_of(answer: WebAnswer, repository: str) -> dict[str, Any]:
         and isinstance(found.get("pageInfo"), Mapping)
     )
     if errors or not is_page:
-        raise UnreadableAnswerError(f"{repository}: GitHub gave no discussions: {str(value)[:300]}")
+        raise UnreadableAnswerError(f"{repository}: GitHub gave no discussions: {_shape(value)}")
     return dict(found)
+
+
+def _shape(value: Any) -> str:
+    """Describe an answer by names alone: its values may be a citizen's words.
+
+    >>> _shape({"data": None, "errors": [{"type": "TIMEOUT", "message": "Mon voisin ..."}]})
+    'a dict with data, errors; errors of type TIMEOUT'
+    """
+    if not isinstance(value, Mapping):
+        return f"a {type(value).__name__}"
+    errors = value.get("errors")
+    kinds = [
+        error["type"]
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, Mapping) and isinstance(error.get("type"), str)
+    ]
+    told = f"a dict with {_names(value) or 'nothing known'}"
+    return f"{told}; errors of type {_names(kinds)}" if _names(kinds) else told
+
+
+def _names(given: Iterable[str]) -> str:
+    return ", ".join(sorted({name for name in given if _NAME.fullmatch(name)})[:5])
 
 
 def latest_change(total: Any, nodes: Sequence[Any]) -> str | None:

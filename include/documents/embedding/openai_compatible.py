@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from include.credentials import header_value, site_address
 from include.documents.embedding.engine import DenseVector, Vector
-from include.documents.embedding.exchange import Answer, attempts, post_json, raise_for
 from include.errors import ConfigurationError, UnreadableAnswerError
+from include.exchange import Answer, attempts, post_json, raise_for
 
 DEADLINE_S = 30.0
 """For one batch: all attempts and the waits between them."""

@@ -5,8 +5,6 @@ one that says nothing sends everything again, and the hash tells. Loads the HTTP
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from include.documents.sources.client import (
     Reply,
     UnusableAnswerError,
 )
+from include.retry_after import retry_after_s
 
 ATTEMPTS = 3
 BUDGET_S = 90.0
@@ -118,7 +117,7 @@ def _check(url: str, reply: Reply) -> None:
             "server_error",
             f"Le site de « {shown} » répond par une erreur passagère ({status}) : "
             "nouvel essai plus tard.",
-            retry_after_s(reply.headers),
+            retry_after_s(reply.headers.get("retry-after")),
         )
     if status in _GONE:
         raise UnusableAnswerError(
@@ -143,23 +142,6 @@ def _again(error: Exception) -> bool | float:
     if error.retry_after_s is None:
         return True
     return error.retry_after_s if error.retry_after_s <= MAX_WAIT_S else False
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read how long a server asks to wait, in seconds or until a moment; never less than 0.
-
-    >>> retry_after_s({"retry-after": "120"})
-    120.0
-    """
-    written = headers.get("retry-after", "").strip()
-    if written.isdecimal():
-        return float(written)
-    try:
-        moment = parsedate_to_datetime(written)
-    except ValueError:
-        return None
-    now = datetime.now(UTC)
-    return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else None
 
 
 def _header(reply: Reply, name: str) -> str | None:

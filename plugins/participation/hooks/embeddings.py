@@ -4,14 +4,11 @@ The connection ``participation_embeddings`` holds the endpoint (host), its key (
 extra ``model``, ``dimensions`` and whatever else the engine takes, such as ``is_fused``.
 """
 
-from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
-
 from include.documents.embedding.engine import Bm25Engine, CollectionCounts, EmbeddingEngine
 from include.documents.embedding.openai_compatible import OpenAICompatibleEngine, connected_engine
+from participation.hooks.endpoints import endpoint
 from participation.ledger.embeddings import Engine
-
-EMBEDDINGS_CONN_ID = "participation_embeddings"
+from participation.settings import EMBEDDINGS_CONN_ID
 
 
 def embedded() -> EmbeddingEngine:
@@ -26,17 +23,8 @@ def connected() -> OpenAICompatibleEngine | None:
     Raises:
         ConfigurationError: The connection's fields make no engine.
     """
-    try:
-        connection = BaseHook.get_connection(EMBEDDINGS_CONN_ID)
-    except AirflowNotFoundException:
-        return None
-    return connected_engine(
-        {
-            "base_url": connection.host or "",
-            "api_key": connection.password or "",
-            **connection.extra_dejson,
-        }
-    )
+    options = endpoint(EMBEDDINGS_CONN_ID)
+    return None if options is None else connected_engine(options)
 
 
 def known_as(engine: EmbeddingEngine) -> Engine:

@@ -4,11 +4,9 @@ The connection ``participation_model`` holds the endpoint (host), its key (passw
 ``model`` and whatever else :class:`include.documents.chat.ChatModel` takes.
 """
 
-from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
-
 from include.documents.chat import ChatModel
 from include.errors import ConfigurationError
+from participation.hooks.endpoints import endpoint
 
 MODEL_CONN_ID = "participation_model"
 
@@ -19,15 +17,9 @@ def connected_model() -> ChatModel | None:
     Raises:
         ConfigurationError: The connection's fields make no model.
     """
-    try:
-        connection = BaseHook.get_connection(MODEL_CONN_ID)
-    except AirflowNotFoundException:
+    options = endpoint(MODEL_CONN_ID)
+    if options is None:
         return None
-    options = {
-        "base_url": connection.host or "",
-        "api_key": connection.password or "",
-        **connection.extra_dejson,
-    }
     try:
         return ChatModel(**options)
     except TypeError as error:

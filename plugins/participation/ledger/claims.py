@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from participation.ledger.attempt import AttemptLedger
-from participation.ledger.locks import SPLIT_LOCK
+from participation.ledger.locks import SPLIT_LOCK, hold
 
 LEASE_MINUTES = 15
 """A chunk whose run stopped without a word may be taken over after this; renewed by every step."""
@@ -66,7 +66,7 @@ class Claims(AttemptLedger):
         most = MAX_CHUNKS * chunk_size
         names = {**self._names(selection, rubric_version), "most": most}
         with self.connection.transaction():
-            self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (SPLIT_LOCK,))
+            hold(self.connection, SPLIT_LOCK)
             self.connection.execute(LOCK_ABANDONED, names)
             # Chunks that this run cut under an older rubric are cut anew.
             self.connection.execute(

@@ -9,6 +9,7 @@ from include.documents.dataset import Split
 from include.documents.model import Theme
 from include.errors import ReconciliationError
 from participation.ledger.connection import Connection
+from participation.ledger.locks import hold
 from participation.ledger.outbox import DATASET_CREATED, announce
 
 
@@ -132,10 +133,7 @@ class LedgerDatasets:
             ReconciliationError: Another version gave a group another place; nothing was stored.
         """
         with self.connection.transaction():
-            self.connection.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-                (f"dataset {self.municipality} {name}",),
-            )
+            hold(self.connection, f"dataset {self.municipality} {name}")
             if known := self.known(name, content_hash):
                 return known
             row = self.connection.execute(

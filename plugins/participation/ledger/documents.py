@@ -18,6 +18,7 @@ from include.documents.model import (
 )
 from include.documents.near_duplicates import NearDuplicate
 from participation.ledger.connection import Connection
+from participation.ledger.locks import hold
 from participation.ledger.outbox import DOCUMENT_PARSED, announce
 
 Outcome = Literal["new", "changed", "unchanged"]
@@ -331,6 +332,4 @@ class LedgerDocuments:
         ).rowcount
 
     def _lock(self, step: str, item: str) -> None:
-        self.connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{step} {item}",)
-        )
+        hold(self.connection, f"{step} {item}")

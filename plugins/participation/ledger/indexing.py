@@ -24,6 +24,7 @@ from participation.ledger.index_statements import (
     PLAN,
     RETIRE,
 )
+from participation.ledger.locks import hold, index_lock
 from participation.ledger.outbox import INDEX_LIVE, announce
 
 FILL_CHUNKS = 5_000
@@ -284,10 +285,7 @@ class LedgerIndexing:
 
     def _lock(self) -> None:
         # Held to the end of the transaction: steps of two attempts take turns.
-        self.connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            (f"index {self.municipality} {self.engine}",),
-        )
+        hold(self.connection, index_lock(self.municipality, self.engine))
 
     def _names(self, **more: object) -> dict[str, object]:
         return {

@@ -14,7 +14,7 @@ from include.contributions.model import (
 from include.errors import ReconciliationError
 from include.ports import LoadCounts, SourceFile
 from participation.ledger.connection import Connection
-from participation.ledger.locks import PLACE_LOCK
+from participation.ledger.locks import PLACE_LOCK, hold
 
 EMITTER = "load_contributions"
 """Outbox rows of our own loads carry this name; ``load_contributions`` announces them, nobody else."""
@@ -187,7 +187,7 @@ class LedgerLoading:
             file_id = int(row[0])
             self.link_file(load_id, file_id)
             # Two loads that meet in the same texts take turns instead of each other's locks.
-            self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (PLACE_LOCK,))
+            hold(self.connection, PLACE_LOCK)
             self._copy(records)
             return self._place(file_id, file)
 

@@ -1,10 +1,14 @@
-"""The advisory locks of the ledger, in one place, so that no two of them share a number.
+"""The advisory locks of the ledger, in one place, so that no two of them share a key.
 
-Any numbers would do. The lock of a task attempt is named by its text (``participation.fence``).
+A lock has a number where there is one of it, and a name where it belongs to something: a task attempt,
+an index, a document.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psycopg
+from psycopg.pq import TransactionStatus
 
 from participation.ledger.connection import Connection
 
@@ -17,6 +21,45 @@ SPLIT_LOCK = 7_142_027
 PLACE_LOCK = 7_142_028
 """Held while a file's entries find their places: two loads that meet in the same texts take turns."""
 
+CANCEL_S = 5
+"""A server that does not take a cancellation within this is left to notice the closed session."""
+
+
+def index_lock(municipality: str, engine: str) -> str:
+    """Name the lock of an index: steps of two builds take turns."""
+    return f"index {municipality} {engine}"
+
+
+def hold(connection: Connection, key: int | str) -> None:
+    """Wait for a lock and keep it to the end of the transaction."""
+    connection.execute(f"SELECT pg_advisory_xact_lock({_number(key)})", (key,))
+
+
+def hold_for_session(connection: Connection, key: int | str) -> None:
+    """Wait for a lock and keep it until :func:`unlock`, or until the session ends."""
+    connection.execute(f"SELECT pg_advisory_lock({_number(key)})", (key,))
+
+
+def try_lock(connection: Connection, key: int | str) -> bool:
+    """Take a lock for the session if nobody has it."""
+    row = connection.execute(f"SELECT pg_try_advisory_lock({_number(key)})", (key,)).fetchone()
+    return bool(row and row[0])
+
+
+def unlock(connection: Connection, key: int | str) -> None:
+    """Give a session's lock back, and the connection with it where it cannot be asked any more.
+
+    A task that ran out of time was interrupted in the middle of a query. Whatever goes wrong here, the
+    end of the session frees the lock, and the error on its way up is the one that counts.
+    """
+    if connection.info.transaction_status == TransactionStatus.IDLE:
+        with suppress(psycopg.Error):
+            connection.execute(f"SELECT pg_advisory_unlock({_number(key)})", (key,))
+            return
+    with suppress(psycopg.Error):
+        connection.cancel_safe(timeout=CANCEL_S)
+    connection.close()
+
 
 @contextmanager
 def item_lock(connection: Connection, step: str, item: str) -> Iterator[bool]:
@@ -26,12 +69,13 @@ def item_lock(connection: Connection, step: str, item: str) -> Iterator[bool]:
     free the moment its session is gone.
     """
     key = f"{step} of {item}"
-    row = connection.execute(
-        "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (key,)
-    ).fetchone()
-    taken = bool(row and row[0])
+    taken = try_lock(connection, key)
     try:
         yield taken
     finally:
-        if taken and not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
+        if taken:
+            unlock(connection, key)
+
+
+def _number(key: int | str) -> str:
+    return "%s" if isinstance(key, int) else "hashtextextended(%s, 0)"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from include.errors import ConfigurationError
 from participation.ledger.connection import session
-from participation.ledger.locks import MIGRATION_LOCK
+from participation.ledger.locks import MIGRATION_LOCK, hold_for_session
 
 MIGRATIONS = Path(__file__).parents[3] / "include" / "sql" / "migrations"
 
@@ -21,7 +21,7 @@ def migrate(dsn: str) -> list[str]:
     """
     applied: list[str] = []
     with session(dsn, application_name="participation-migrate") as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        hold_for_session(connection, MIGRATION_LOCK)
         connection.execute("CREATE SCHEMA IF NOT EXISTS participation")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS participation.migration ("

@@ -2,6 +2,9 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection
 
 from participation.ledger.connection import Connection
 
@@ -14,6 +17,29 @@ CHUNKS_EMBEDDED = "chunks_embedded"
 INDEX_LIVE = "index_live"
 DATASET_CREATED = "dataset_created"
 """Topics of the document workflow, in the order of its steps; a watcher announces their rows."""
+
+_NEW_ROWS = """
+SELECT xid::text, outbox_id, payload FROM participation.outbox
+WHERE topic = %(topic)s AND emitter IS NULL
+  AND (xid, outbox_id) > (%(xid)s::xid8, %(outbox_id)s)
+  AND xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY xid, outbox_id LIMIT %(limit)s
+"""
+"""Rows of a transaction that is still open are not passed over: nothing at or above the oldest open
+transaction is read, so the watermark never runs ahead of a slow writer."""
+
+CLUSTER = """
+SELECT system_identifier::text, pg_snapshot_xmax(pg_current_snapshot())::text
+FROM pg_control_system()
+"""
+"""After a dump was restored into another cluster, or an older backup of the same one came back,
+transaction numbers start again below a watermark of before."""
+
+_RESTAMP = """
+UPDATE participation.outbox SET xid = DEFAULT
+WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+"""
+"""Restored rows carry the numbers of their old cluster; here those lie in the future."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +92,24 @@ def announce(connection: Connection, topic: str, payload: dict[str, object]) -> 
         "INSERT INTO outbox (topic, payload) VALUES (%s, %s)",
         (topic, json.dumps(payload, allow_nan=False)),
     )
+
+
+async def listen(connection: AsyncConnection[Any]) -> tuple[str, int]:
+    """Hear of new rows from now on; the cluster's name and its next transaction's number.
+
+    Rows that were restored from another cluster are given numbers of this one.
+    """
+    await connection.execute("LISTEN participation_outbox")
+    cursor = await connection.execute(CLUSTER)
+    cluster, newest = await cursor.fetchone() or ("", "0")
+    await connection.execute(_RESTAMP)
+    return cluster, int(newest)
+
+
+async def new_rows(
+    connection: AsyncConnection[Any], topic: str, xid: str, outbox_id: int, limit: int
+) -> list[tuple[str, int, dict[str, Any]]]:
+    """Read the rows of a topic behind a watermark: transaction, id and payload, in their order."""
+    names = {"topic": topic, "xid": xid, "outbox_id": outbox_id, "limit": limit}
+    cursor = await connection.execute(_NEW_ROWS, names)
+    return await cursor.fetchall()

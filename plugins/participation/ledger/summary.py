@@ -1,6 +1,7 @@
 """The figures of one folder's newest load, for the terminal and for ``run/summary.json``."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
 from include.contributions.model import STATES
 from participation.ledger.connection import Connection
@@ -14,6 +15,13 @@ JOIN quarantine q ON q.file_id = s.file_id AND q.resolved_at IS NULL
 WHERE l.load_id = %s
 """
 """The same bytes' records are open once, under whichever of their names came last."""
+
+
+def now(connection: Connection) -> datetime:
+    """Ask the one clock that all machines share."""
+    row = connection.execute("SELECT now()").fetchone()
+    assert row is not None  # noqa: S101 - a SELECT of a value gives one row
+    return cast("datetime", row[0])
 
 
 def of_inbox(connection: Connection, municipality: str, root: str) -> dict[str, Any]:

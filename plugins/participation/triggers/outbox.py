@@ -10,6 +10,7 @@ from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from participation.hooks.ledger import LEDGER_CONN_ID, ledger_dsn
+from participation.ledger import outbox
 
 WATERMARK = "watermark"
 BATCH = 500
@@ -19,29 +20,6 @@ MAX_IDS = 50
 
 MAX_ROWS_BYTES = 7 * 1024
 """Of the payloads that an event carries: with its ids and counts it stays a docket of 8 KB."""
-
-NEW_ROWS = """
-SELECT xid::text, outbox_id, payload FROM participation.outbox
-WHERE topic = %(topic)s AND emitter IS NULL
-  AND (xid, outbox_id) > (%(xid)s::xid8, %(outbox_id)s)
-  AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid, outbox_id LIMIT %(limit)s
-"""
-# Rows of a transaction that is still open are not passed over: nothing at or above the oldest open
-# transaction is read, so the watermark never runs ahead of a slow writer.
-
-CLUSTER = """
-SELECT system_identifier::text, pg_snapshot_xmax(pg_current_snapshot())::text
-FROM pg_control_system()
-"""
-# After a dump was restored into another cluster, or an older backup of the same one came back,
-# transaction numbers start again below a watermark of before.
-
-RESTAMP = """
-UPDATE participation.outbox SET xid = DEFAULT
-WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
-"""
-# Restored rows carry the numbers of their old cluster; here those lie in the future.
 
 
 def event_of(topic: str, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
@@ -119,17 +97,10 @@ class PostgresOutboxTrigger(BaseEventTrigger):
     async def _watch(self) -> AsyncIterator[TriggerEvent]:
         dsn = ledger_dsn(await BaseHook.aget_connection(self.conn_id))
         async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-            await connection.execute("LISTEN participation_outbox")
-            cursor = await connection.execute(CLUSTER)
-            cluster, newest = await cursor.fetchone() or ("", "0")
-            await connection.execute(RESTAMP)
-            xid, outbox_id = await self._watermark(cluster, int(newest))
+            cluster, newest = await outbox.listen(connection)
+            xid, outbox_id = await self._watermark(cluster, newest)
             while True:
-                cursor = await connection.execute(
-                    NEW_ROWS,
-                    {"topic": self.topic, "xid": xid, "outbox_id": outbox_id, "limit": BATCH},
-                )
-                rows = await cursor.fetchall()
+                rows = await outbox.new_rows(connection, self.topic, xid, outbox_id, BATCH)
                 if rows:
                     xid, outbox_id, _ = rows[-1]
                     yield TriggerEvent(  # type: ignore[no-untyped-call]

@@ -190,6 +190,7 @@ def test_an_entry_that_is_no_object_and_a_hostile_text():
     [
         (429, {"retry_after": "30"}, b"", 30),
         (403, {"retry_after": "60"}, b"", 60),
+        (403, {"retry_after": "Sun, 01 Feb 2015 12:00:00 GMT"}, b"", 0),
         (
             403,
             {
@@ -202,6 +203,19 @@ def test_an_entry_that_is_no_object_and_a_hostile_text():
         ),
         (403, {}, b'{"message": "You have exceeded a secondary rate limit"}', 60),
         (429, {}, b"", 60),
+        (429, {"retry_after": "9" * 300}, b"", 86_400),
+        (403, {"x_ratelimit_remaining": "0", "x_ratelimit_reset": "9" * 12}, b"", 86_400),
+        (403, {"x_ratelimit_remaining": "0", "x_ratelimit_reset": "9" * 400}, b"", 86_400),
+        (
+            403,
+            {
+                "x_ratelimit_remaining": "0",
+                "x_ratelimit_reset": "1",
+                "date": f"Sun, 01 Feb {'9' * 30} 12:00:00 GMT",
+            },
+            b"",
+            1,
+        ),
         (502, {}, b"", None),
     ],
 )
@@ -234,6 +248,17 @@ def test_the_next_page_is_never_asked_of_another_site():
         read_issues(client, REPOSITORY)
 
     assert len(client.asked) == 1
+
+
+def test_a_next_page_that_is_no_address_is_an_unreadable_answer():
+    with pytest.raises(UnreadableAnswerError, match="no address"):
+        read_issues(Pages(answer([issue(1)], link='<https://[::1/x>; rel="next"')), REPOSITORY)
+
+
+def test_an_entry_whose_address_is_none_is_read():
+    reading = read_issues(Pages(answer([issue(1, html_url="http://[::1/x")])), REPOSITORY)
+
+    assert "url" not in reading.records[0].metadata
 
 
 @pytest.mark.parametrize("name", ["ville", "ville/x/y", "../x", "ville/x?y", "ville/ x", ""])
@@ -302,6 +327,20 @@ def test_unchanged_discussions_cost_one_request_and_a_change_is_seen():
 def test_errors_inside_an_answer(value, error):
     with pytest.raises(error):
         read_discussions(Pages(answer(value)), REPOSITORY)
+
+
+def test_an_unreadable_answer_is_told_without_a_citizens_words():
+    """Errors stand in logs and in the UI; a text belongs into neither."""
+    value = {
+        "data": {"repository": {"discussions": {"nodes": [discussion(9)]}}},
+        "errors": [{"type": "TIMEOUT", "message": "Et le marché du samedi ?"}],
+        "Et le marché du samedi ?": 1,
+    }
+
+    with pytest.raises(UnreadableAnswerError) as error:
+        read_discussions(Pages(answer(value)), REPOSITORY)
+
+    assert str(error.value).endswith("a dict with data, errors; errors of type TIMEOUT")
 
 
 def test_a_cursor_that_leads_nowhere_is_not_followed_for_ever():

@@ -21,6 +21,7 @@ from include.documents.dataset import (
     theme_example,
     to_jsonl,
     to_parquet,
+    without_contributions,
 )
 from include.documents.model import Theme, document_id
 from include.errors import PermanentError
@@ -198,6 +199,22 @@ def test_chunk_examples_are_the_parents_in_reading_order():
     assert [(example.provenance["start"], example.first_page) for example in made] == [
         (parent.start, parent.first_page) for parent in parents
     ]
+
+
+def test_citizens_words_are_left_out_and_nothing_else_changes(examples):
+    """What may leave the house: the same rows in the same splits, under a name of its own."""
+    words = Example(
+        "labelled", None, "c", "Un banc ?", ("ecologie",), None, None, {}, contribution_id="mail:1"
+    )
+    whole = build([*examples, words])
+
+    left = without_contributions(whole)
+
+    rest = [each for each in whole.examples if each.contribution_id is None]
+    assert (list(left.examples), len(whole.examples)) == (rest, len(rest) + 1)
+    assert b"Un banc" not in to_jsonl(left)
+    assert left.content_hash != whole.content_hash
+    assert without_contributions(left) == left
 
 
 def test_a_number_that_is_none_is_refused(examples):

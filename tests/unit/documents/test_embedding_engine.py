@@ -3,15 +3,13 @@
 import time
 import traceback
 from collections import Counter
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 
+from include import exchange
 from include.documents.chat import ChatModel
-from include.documents.embedding import bm25, exchange
+from include.documents.embedding import bm25
 from include.documents.embedding.engine import Bm25Engine, CollectionCounts
-from include.documents.embedding.exchange import retry_after_s
 from include.documents.embedding.openai_compatible import (
     OpenAICompatibleEngine,
     connected_engine,
@@ -272,16 +270,6 @@ def test_a_wrong_connection_is_said_when_it_is_built(options):
     """Nothing is sent to an address or for a size that cannot work."""
     with pytest.raises(ConfigurationError):
         connected_engine(options)
-
-
-def test_retry_after_may_be_a_date():
-    """Both forms of the header are read; a moment past is no wait."""
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
-
-    assert retry_after_s(soon) == pytest.approx(20, abs=2)
-    assert retry_after_s("-5") == 0
-    assert retry_after_s("nan") is None
-    assert retry_after_s("Fri, 31 Dec 9999 23:59:59 -2359") is None
 
 
 def _made(url, key):

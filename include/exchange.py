@@ -5,14 +5,11 @@ outlives it. Here the exchange runs beside the caller, who leaves at the deadlin
 it comes, never past its limit. What could pass with time is tried again within one deadline for all.
 """
 
-import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal, NoReturn
 
@@ -28,6 +25,7 @@ from include.errors import (
     TransientError,
     UnreadableAnswerError,
 )
+from include.retry_after import retry_after_s
 
 CONNECT_S = 10.0
 READ_BYTES = 64 * 1024
@@ -70,6 +68,17 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Find none."""
+
+
+def endpoint_options(
+    host: str | None, password: str | None, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Name what a connection holds as the endpoints of this project do.
+
+    >>> endpoint_options("https://provider.example/v1", None, {"model": "m"})
+    {'base_url': 'https://provider.example/v1', 'api_key': '', 'model': 'm'}
+    """
+    return {"base_url": host or "", "api_key": password or "", **extra}
 
 
 def post_json(
@@ -162,25 +171,6 @@ def raise_for(who: str, answer: Answer, api_key: str) -> NoReturn:
     ):
         raise ProviderUnavailableError(message, retry_after_s(answer.retry_after))
     raise ProviderRefusedError(message)
-
-
-def retry_after_s(said: str | None) -> float | None:
-    """Read a ``Retry-After`` header, seconds or a date; None when it says nothing usable.
-
-    >>> retry_after_s("7"), retry_after_s("soon"), retry_after_s(None)
-    (7.0, None, None)
-    """
-    if said is None:
-        return None
-    try:
-        seconds = float(said)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(said)
-            seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
-        except (ValueError, OverflowError):
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _wait_until(deadline: float) -> Callable[[Exception], bool | float]:
