@@ -25,7 +25,8 @@ one, and makes an immutable dataset version of chunks, themes and labelled examp
 * **Drafts** only when the form asks for them, and the connection `participation_model` names a chat
   endpoint of OpenAI's protocol (host such as `https://provider.example/v1`, password the key, extra
   `{"model": "..."}`). A draft is marked as generated, with model, prompt version, document, page and
-  quote, in `drafted_contribution`; it never becomes a contribution and stands in no dataset.
+  quote, in `drafted_contribution`; it never becomes a contribution and stands in no dataset. One that
+  names a person, holds an address or does not respect the charter is dropped, which is counted.
 
 Woken by the asset `index`, and at 3:30 for what no event tells of. **When it is red**: `reconcile` names
 what failed or does not add up; clear it, no version is made twice.

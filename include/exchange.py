@@ -19,6 +19,7 @@ import urllib3
 from requests.auth import AuthBase
 
 from include.errors import (
+    ConfigurationError,
     ProviderRefusedError,
     ProviderUnavailableError,
     RequestRefusedError,
@@ -43,6 +44,7 @@ _OF_THE_REQUEST = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 }
+_NO_REQUEST = (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
 
 
@@ -65,6 +67,13 @@ class _Bearer(AuthBase):
         if self._api_key:
             request.headers["Authorization"] = f"Bearer {self._api_key}"
         return request
+
+
+class _Session(requests.Session):
+    """Leaves redirections unread: the library would take in their whole body, however long."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find none."""
 
 
 def endpoint_options(
@@ -109,6 +118,7 @@ def send_json(
     Raises:
         ProviderUnavailableError: No whole answer before the deadline, or no connection.
         UnreadableAnswerError: The body is longer than that, or packed although that was not asked.
+        ConfigurationError: No request can be made of this; which part of it is not said.
     """
     outcome: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
 
@@ -124,7 +134,11 @@ def send_json(
         given = outcome.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
         raise ProviderUnavailableError(f"{url}: no whole answer before the deadline") from None
-    if isinstance(given, requests.RequestException | OSError):
+    is_no_request = isinstance(given, ValueError) and not isinstance(given, OSError)
+    if is_no_request or isinstance(given, _NO_REQUEST):
+        # These errors repeat what they refuse, which may be the key.
+        raise ConfigurationError(f"{url}: address or credentials make no request") from None
+    if isinstance(given, requests.RequestException | urllib3.exceptions.HTTPError | OSError):
         raise ProviderUnavailableError(f"{url}: {given}") from given
     if isinstance(given, Exception):
         raise given
@@ -190,16 +204,19 @@ def _exchange(
     max_bytes: int,
 ) -> Answer:
     left_s = max(0.1, deadline - time.monotonic())
-    with requests.request(
-        method,
-        url,
-        json=content,
-        auth=auth,
-        headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-        timeout=(min(CONNECT_S, left_s), left_s),
-        allow_redirects=False,
-        stream=True,
-    ) as response:
+    with (
+        _Session() as session,
+        session.request(
+            method,
+            url,
+            json=content,
+            auth=auth,
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            timeout=(min(CONNECT_S, left_s), left_s),
+            allow_redirects=False,
+            stream=True,
+        ) as response,
+    ):
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise UnreadableAnswerError(f"{url}: the answer is packed, which was not asked for")
         body = _body(response, url, deadline, max_bytes)

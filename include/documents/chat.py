@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from include.credentials import header_value, site_address
 from include.errors import ConfigurationError, PermanentError, UnreadableAnswerError
 from include.exchange import Answer, attempts, post_json, raise_for
 
@@ -47,10 +48,10 @@ class ChatModel:
     deadline_s: float = DEADLINE_S
 
     def __post_init__(self) -> None:
-        """Refuse an address or a size that cannot work."""
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigurationError(f"model endpoint {self.base_url!r}: give an http(s) address")
+        """Refuse an address, a key or a size that cannot work."""
+        who = "model endpoint"
+        object.__setattr__(self, "base_url", site_address(self.base_url, who))
+        object.__setattr__(self, "api_key", header_value(self.api_key, who))
         if not self.model or min(self.max_tokens, self.deadline_s) <= 0:
             raise ConfigurationError(
                 f"model endpoint {self.base_url}: model must be given, max_tokens and deadline_s "

@@ -3,7 +3,8 @@
 A draft is a model's text and stays marked as one; it is never a citizen's. The document is data: it is
 sent beside the instructions, without persons' names and addresses, and what it may say to the model
 changes nothing that counts, because a draft is taken only when it is about a theme that was asked for
-and rests on words that stand in the document.
+and rests on words that stand in the document, and is dropped when its own words name a person, say
+where to write or call, or are such as the charter does not take from a citizen.
 """
 
 import json
@@ -20,12 +21,14 @@ from pydantic import (
     ValidationError,
 )
 
+from include.contributions.model import Article, Assessment, Contribution
 from include.contributions.sources.blotting import blotted
 from include.contributions.sources.boundary import cleaned
 from include.documents.chat import ChatModel
 from include.documents.themes import ThemeExtractor
 from include.documents.words import fold
 from include.errors import UnreadableAnswerError
+from include.ports import Reviewer
 
 PROMPT_VERSION = "drafts-fr-1"
 """Changes when the same document would be asked about otherwise."""
@@ -45,6 +48,9 @@ Réponds par un seul objet JSON : {"brouillons": [{"theme": un des thèmes, tel 
 phrase recopiée mot pour mot d'un extrait, "constat_factuel": ce que l'extrait établit, \
 "idees_ameliorations": ce qui pourrait être proposé}]}. Si rien ne s'y prête, réponds \
 {"brouillons": []}."""
+
+_NEVER_DRAFTED = (Article.PERSONAL_ATTACK, Article.SPAM)
+"""Whether it is about the town and whether it is true is for the person who reads a draft to say."""
 
 Storable = AfterValidator(lambda text: cleaned(text)[0])
 Words = Annotated[
@@ -80,14 +86,36 @@ class PlacedDraft:
     page_number: int
 
 
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """What came of one question.
+
+    Attributes:
+        taken: Drafts that hold.
+        dropped: Why the others do not, one sentence each, without their words.
+    """
+
+    taken: tuple[PlacedDraft, ...]
+    dropped: tuple[str, ...] = ()
+
+
 def draft(
     model: ChatModel,
     pages: Sequence[str],
     themes: Sequence[str],
     count: int,
     extractor: ThemeExtractor,
-) -> tuple[PlacedDraft, ...]:
-    """Ask for drafts, and keep at most so many.
+    reviewer: Reviewer,
+) -> Drafted:
+    """Ask for drafts, and look at no more than so many.
+
+    Args:
+        model: Who is asked.
+        pages: The document's.
+        themes: What a draft may be about.
+        count: How many.
+        extractor: Finds names, in what is sent and in what comes back.
+        reviewer: Holds what comes back against the charter.
 
     Raises:
         UnreadableAnswerError: No answer that holds came: no JSON of that form, a theme that was not
@@ -104,10 +132,13 @@ def draft(
     }
     folded = {number: _folded(text) for number, text in shown.items()}
 
-    def read(content: str) -> tuple[PlacedDraft, ...]:
-        return tuple(
+    def read(content: str) -> Drafted:
+        placed = [
             PlacedDraft(each, _checked(each, themes, folded)) for each in _read(content)[:count]
-        )
+        ]
+        told = [_objection(each.draft, extractor, reviewer) for each in placed]
+        taken = (each for each, why in zip(placed, told, strict=True) if why is None)
+        return Drafted(tuple(taken), tuple(why for why in told if why is not None))
 
     return model.ask(INSTRUCTIONS, data, read)
 
@@ -145,6 +176,24 @@ def _checked(draft: Draft, themes: Sequence[str], folded: dict[int, str]) -> int
         if quote and quote in text:
             return number
     raise UnreadableAnswerError("a draft quotes words that do not stand in the document")
+
+
+def _objection(draft: Draft, extractor: ThemeExtractor, reviewer: Reviewer) -> str | None:
+    """Say why a draft's own words are not kept; None when nothing speaks against them."""
+    own = Contribution("draft", draft.constat_factuel, draft.idees_ameliorations)
+    if blotted(own.text, len(own.text)) != own.text:
+        return "it holds a number or an address of somebody"
+    if extractor.without_names(own.text) != own.text:
+        return "it names a person"
+    found = reviewer.validate(own)
+    doubted = [
+        article.value
+        for article in _NEVER_DRAFTED
+        if found.assessed.get(article) is not Assessment.RESPECTED
+    ]
+    if doubted or found.review_reason == "manipulation":
+        return f"the charter speaks against it: {', '.join(doubted) or found.review_reason}"
+    return None
 
 
 def _folded(text: str) -> str:

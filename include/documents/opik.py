@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import requests
 from requests.auth import AuthBase
 
+from include.credentials import header_value, site_address
 from include.errors import ConfigurationError
 from include.exchange import Answer, attempts, raise_for, send_json
 
@@ -85,10 +85,12 @@ class OpikSite:
     deadline_s: float = DEADLINE_S
 
     def __post_init__(self) -> None:
-        """Refuse an address that cannot work."""
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or self.deadline_s <= 0:
-            raise ConfigurationError(f"Opik at {self.base_url!r}: give an http(s) address")
+        """Refuse an address, a key or a workspace that cannot work."""
+        object.__setattr__(self, "base_url", site_address(self.base_url, "Opik"))
+        for name in ("api_key", "workspace"):
+            object.__setattr__(self, name, header_value(getattr(self, name), "Opik"))
+        if self.deadline_s <= 0:
+            raise ConfigurationError("Opik: deadline_s must be above 0")
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from include.contributions.reviewer import embedded_reviewer
 from include.contributions.sources.boundary import cleaned
 from include.documents import drafting, themes
 from include.documents.chat import ChatModel, ModelDeclinedError
@@ -78,9 +79,13 @@ def _drafted(
     labels = [theme.label for theme in datasets.themes(document_id, themes.ENGINE)]
     extractor = themes.extractor(visit.settings.municipality)
     try:
-        found = drafting.draft(model, text.pages, labels, count, extractor)
+        reviewer = embedded_reviewer(visit.settings.municipality)
+        found = drafting.draft(model, text.pages, labels, count, extractor, reviewer)
     except ModelDeclinedError as error:
         drafts.save(document_id, text.text_hash, (), cleaned(str(error))[0])
         return {"documents": 1, "declined": 1}
-    drafts.save(document_id, text.text_hash, found)
-    return {"documents": 1, "drafts": len(found)}
+    for why in found.dropped:
+        log.warning("%s: a draft is dropped: %s", document_id, why)
+    note = f"dropped: {'; '.join(found.dropped)}" if found.dropped else None
+    drafts.save(document_id, text.text_hash, found.taken, note)
+    return {"documents": 1, "drafts": len(found.taken), "dropped": len(found.dropped)}

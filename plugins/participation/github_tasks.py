@@ -8,6 +8,7 @@ Which ones says the HTTP connection ``participation_github``: its host is the RE
 import logging
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
+from traceback import format_tb
 from typing import Any
 
 from airflow.sdk import BaseHook
@@ -16,7 +17,14 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipExceptio
 from include.contributions.readings import load_reading
 from include.contributions.sources import github
 from include.contributions.sources.dates import PARIS
-from include.errors import PermanentError, ProviderUnavailableError, TransientError, cause_chain
+from include.errors import (
+    ParticipationError,
+    PermanentError,
+    ProviderUnavailableError,
+    TransientError,
+    UnreadableAnswerError,
+    cause_chain,
+)
 from include.ports import WebClient
 from participation.ledger.loading import LedgerLoading
 from participation.ledger.web_sources import LedgerWebSources
@@ -129,7 +137,15 @@ def _read_one(
     told: _Told,
 ) -> None:
     uri = wanted.uri(api)
-    reading = wanted.read(client, api, sites.marker(uri))
+    marker = sites.marker(uri)
+    try:
+        reading = wanted.read(client, api, marker)
+    except ParticipationError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what nobody foresaw in an answer costs its repository
+        # Where it happened, without the error's words: they may be a citizen's.
+        log.warning("reading %s failed\n%s", uri, "".join(format_tb(error.__traceback__)))
+        raise UnreadableAnswerError(f"reading failed with {type(error).__name__}") from None
     if reading.unchanged:
         told.unchanged += 1
         return

@@ -13,7 +13,8 @@ from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from include.errors import ProcessingError
+from include.contributions.sources import github
+from include.errors import ProcessingError, cause_chain
 from participation import contribution_tasks, github_tasks, steps
 from participation.defaults import CONTRIBUTIONS
 from participation.ledger import books
@@ -301,6 +302,28 @@ def test_a_repository_that_is_refused_costs_no_other(hub, load, ledger):
         load()
 
     assert counted(ledger) == (2, 2, 0)
+
+
+def test_a_repository_that_nobody_can_read_costs_no_other(hub, load, ledger, monkeypatch, caplog):
+    """Whatever its answer does to its reader; and no word of the answer is repeated."""
+    hub.connection.extra = json.dumps(
+        {"repository": ["ville/etrange", REPOSITORY], "allowed": [hub.site.endpoint]}
+    )
+    read, words = github.read_issues, "Mon voisin"
+
+    def stumble(client, repository, *others):
+        if repository == "ville/etrange":
+            raise KeyError(words)
+        return read(client, repository, *others)
+
+    monkeypatch.setattr(github, "read_issues", stumble)
+
+    with pytest.raises(ProcessingError, match="reading failed with KeyError") as caught:
+        load()
+
+    assert counted(ledger) == (2, 2, 0)
+    assert "in stumble" in caplog.text
+    assert words not in caplog.text + cause_chain(caught.value)
 
 
 def test_without_a_connection_it_is_skipped(load, monkeypatch, metrics_of, ledger):

@@ -2,17 +2,20 @@
 
 import base64
 import json
+import traceback
+from collections import Counter
 
 import fsspec
 import pytest
+import requests
 from airflow.sdk import Connection, ObjectStoragePath
 from airflow.sdk.io import attach
 
-from include.documents.addresses import AddressRefusedError
+from include.documents.addresses import AddressGuard, AddressRefusedError
 from include.documents.intake import take_files
-from include.documents.sources.client import GuardedClient
-from include.errors import ConfigurationError
-from participation.hooks.web import site_of, web_client
+from include.documents.sources.client import GuardedClient, UnusableAnswerError
+from include.errors import ConfigurationError, cause_chain
+from participation.hooks.web import OwnSiteAuth, site_of, web_client
 from tests.stub_site import page, redirect, running
 
 
@@ -119,11 +122,62 @@ def test_the_site_of_a_connection(fields, url):
         {"host": "ftp://x.example"},
         {"host": "x.example", "extra": '{"allowed": "127.0.0.1:1"}'},
         {"host": "x.example", "extra": '{"headers": ["a"]}'},
+        {"host": "x.example", "password": "s3cret\nX-More: 1"},
+        {"host": "x.example", "extra": '{"headers": {"X-Key": "s3cret\\u0000"}}'},
+        {"host": "http://agent:s3cret@x.example"},
+        {"host": "[s3cret"},
     ],
 )
 def test_a_connection_that_cannot_be_used_says_why(fields):
-    with pytest.raises(ConfigurationError, match="connection site"):
+    """And does not repeat what may be a password, though a host is no secret."""
+    with pytest.raises(ConfigurationError, match="connection site") as caught:
         web_client(Connection(conn_id="site", conn_type="http", **fields))
+
+    assert "s3cret" not in cause_chain(caught.value).replace("https://[s3cret", "")
+
+
+def test_a_token_loses_the_line_end_that_came_with_it(sites):
+    own, _ = sites
+    own.pages["/x"] = page(b"ok")
+
+    web_client(connection(own, password="t0ken\n")).ask(own.url("/x"))
+
+    assert own.seen[0].headers["authorization"] == "Bearer t0ken"
+
+
+def test_a_request_that_cannot_be_made_does_not_repeat_its_token(sites):
+    """Whatever brings credentials of its own: the library would name them in its error."""
+    own, _ = sites
+
+    def signed():
+        session = requests.Session()
+        session.auth = OwnSiteAuth(own.url(""), None, "s3cret\n", {})
+        return session
+
+    with pytest.raises(UnusableAnswerError) as caught:
+        GuardedClient(AddressGuard(allowed=[own.endpoint]), signed).ask(own.url("/x"))
+
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_a_redirection_says_beside_its_address_is_not_read(sites):
+    """A body of it may be without end, or grow without end when it is unpacked."""
+    own, _ = sites
+    sent = Counter()
+
+    def pour(request):
+        request.send_response(302)
+        request.send_header("Location", own.url("/there"))
+        request.end_headers()
+        for _ in range(200):
+            sent["bytes"] += request.wfile.write(b" " * 1024 * 1024)
+
+    own.pages |= {"/here": pour, "/there": page(b"ok")}
+
+    answer = GuardedClient(AddressGuard(allowed=[own.endpoint])).ask(own.url("/here"))
+
+    assert answer.content == b"ok"
+    assert sent["bytes"] < 20 * 1024 * 1024
 
 
 def test_an_object_storage_path_is_walked_like_a_folder(tmp_path):

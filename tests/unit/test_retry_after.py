@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from include.retry_after import retry_after_s
+from include.retry_after import LONGEST_S, retry_after_s
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,23 @@ def test_a_wait_is_never_below_zero(said, wait_s):
     assert retry_after_s(said) == wait_s
 
 
-@pytest.mark.parametrize("said", [None, "", "soon", "nan", "inf", "9" * 400])
+@pytest.mark.parametrize("said", ["9" * 300, "86401", "Fri, 31 Dec 9999 23:59:59 -2359"])
+def test_nobody_is_left_alone_for_longer_than_a_day(said):
+    """A wait is added to a moment, which has an end, and may be a mistake."""
+    assert retry_after_s(said) == LONGEST_S
+
+
+_ENDLESS = "9" * 30
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(None, "", "soon", "nan", "inf", "9" * 400),
+        f"Mon, 01 Jan {_ENDLESS} 00:00:00 GMT",
+        f"Mon, 01 Jan 2024 00:00:00 -{_ENDLESS}",
+    ],
+)
 def test_what_says_nothing_usable(said):
     """The caller then waits as it would have anyway."""
     assert retry_after_s(said) is None

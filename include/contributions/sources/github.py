@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
 
 from include.contributions.model import BrokenRecord, Record, declared
 from include.contributions.sources.boundary import Entry, admitted, broken
@@ -249,7 +248,7 @@ def _record(
 ) -> Record | BrokenRecord:
     number = item.get("number")
     entry = Entry(f"{kind} {number}", notes={"kind": kind})
-    if isinstance(url, str) and urlsplit(url).scheme == "https":
+    if isinstance(url, str) and url.startswith("https://"):
         entry.notes["url"] = url[:500]
     entry.found["id"] = f"{kind}-{number}"
     entry.found["submitted"] = created_at

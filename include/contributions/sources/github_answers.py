@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from include.errors import ProviderRefusedError, ProviderUnavailableError, UnreadableAnswerError
 from include.ports import WebAnswer
-from include.retry_after import retry_after_s
+from include.retry_after import LONGEST_S, retry_after_s
 
 _LEAST_WAIT_S = 60.0
 """What GitHub asks of a client that it told to slow down without saying for how long."""
@@ -25,12 +25,15 @@ def next_page(answer: WebAnswer, api: str) -> str | None:
     """Name the page after this one; None after the last.
 
     Raises:
-        UnreadableAnswerError: It lies on another site, where the token must not go.
+        UnreadableAnswerError: It is no address, or lies on another site, where the token must not go.
     """
     match = _LINK.search(answer.headers.get("link", ""))
     if match is None:
         return None
-    here, there = urlsplit(api), urlsplit(match[1])
+    try:
+        here, there = urlsplit(api), urlsplit(match[1])
+    except ValueError:
+        raise UnreadableAnswerError("the next page of the issues is no address") from None
     if (here.scheme, here.netloc) != (there.scheme, there.netloc):
         raise UnreadableAnswerError("the next page of the issues lies on another site")
     return match[1]
@@ -80,10 +83,10 @@ def _wait_s(answer: WebAnswer) -> float | None:
         return _LEAST_WAIT_S
     try:
         # By the clock that set the moment; ours may be wrong.
-        now = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
-        now = datetime.now(UTC)
-    return max(1.0, float(reset) - now.timestamp() + 1)
+        now = parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        now = datetime.now(UTC).timestamp()
+    return min(max(1.0, float(reset) - now + 1), LONGEST_S)
 
 
 def discussions_of(answer: WebAnswer, repository: str) -> dict[str, Any]:

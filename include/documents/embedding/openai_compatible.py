@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
+from include.credentials import header_value, site_address
 from include.documents.embedding.engine import DenseVector, Vector
 from include.errors import ConfigurationError, UnreadableAnswerError
 from include.exchange import Answer, attempts, post_json, raise_for
@@ -61,10 +62,10 @@ class OpenAICompatibleEngine:
     kind: Literal["sparse", "dense"] = "dense"
 
     def __post_init__(self) -> None:
-        """Refuse an address or a size that cannot work."""
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigurationError(f"embedding endpoint {self.base_url!r}: an http(s) address")
+        """Refuse an address, a key or a size that cannot work."""
+        who = "embedding endpoint"
+        object.__setattr__(self, "base_url", site_address(self.base_url, who))
+        object.__setattr__(self, "api_key", header_value(self.api_key, who))
         if min(self.dimensions, self.batch_size, self.deadline_s) <= 0 or not self.model:
             raise ConfigurationError(
                 f"embedding endpoint {self.base_url}: model, dimensions, batch_size and "

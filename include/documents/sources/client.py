@@ -120,6 +120,8 @@ class GuardedClient:
 
     def _session(self, deadline: Deadline) -> requests.Session:
         session = self._sessions()
+        # The library would read a redirection's whole body, unpacked and without a limit.
+        session.get_redirect_target = _no_target  # type: ignore[method-assign]
         session.trust_env = False
         session.headers.update({"User-Agent": _USER_AGENT, "Connection": "close"})
         for scheme in ("http://", "https://"):
@@ -157,6 +159,10 @@ class GuardedClient:
         )
 
 
+def _no_target(resp: requests.Response) -> str | None:  # noqa: ARG001 - as the library calls it
+    return None
+
+
 def _once(
     session: requests.Session,
     deadline: Deadline,
@@ -182,12 +188,13 @@ def _once(
             f"La connexion sécurisée au site de « {shown_url(url)} » échoue (certificat) : "
             "prévenir son responsable.",
         ) from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
-        raise UnusableAnswerError(
-            "bad_url", f"L'adresse « {shown_url(url)} » est inutilisable. La corriger."
-        ) from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader):
+        raise _bad_url(url) from None
     except (requests.exceptions.RequestException, OSError) as error:
         raise _no_answer(url, deadline) from error
+    except ValueError:
+        # Its words are those that it refuses, which may be a token.
+        raise _bad_url(url) from None
 
 
 def _blocks(response: requests.Response, deadline: Deadline, url: str) -> Iterator[bytes]:
@@ -229,6 +236,13 @@ def _bounded(
         "too_large",
         f"Ce que le site envoie dépasse {limit} Mo : la réception a été arrêtée. "
         "En fournir une version plus légère.",
+    )
+
+
+def _bad_url(url: str) -> UnusableAnswerError:
+    return UnusableAnswerError(
+        "bad_url",
+        f"L'adresse « {shown_url(url)} », ou ce que la connexion y ajoute, est inutilisable. La corriger.",
     )
 
 

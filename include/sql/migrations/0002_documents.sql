@@ -348,7 +348,7 @@ CREATE TABLE document_drafting (
     drafted_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (document_id, text_hash, model, prompt_version)
 );
-COMMENT ON TABLE document_drafting IS 'A text that a model was asked for drafts; nobody pays for the same answer twice. note says why there is none.';
+COMMENT ON TABLE document_drafting IS 'A text that a model was asked for drafts; nobody pays for the same answer twice. note says why there is none, or what was dropped.';
 
 CREATE TABLE drafted_contribution (
     drafted_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

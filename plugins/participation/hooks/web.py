@@ -13,6 +13,7 @@ import requests
 from airflow.sdk import BaseHook, Connection
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from include.credentials import header_value, site_address
 from include.documents.addresses import AddressGuard
 from include.documents.sources.client import GuardedClient
 from include.errors import ConfigurationError
@@ -37,8 +38,12 @@ def web_client(connection: Connection | str | None = None) -> GuardedClient:
         raise ConfigurationError(
             f"connection {known.conn_id}: 'allowed' must be a list such as [\"192.0.2.7:8080\"]"
         )
+    password = known.password or ""
+    if not known.login:
+        # Sent as it is; with a login both are encoded.
+        password = header_value(password, f"connection {known.conn_id}")
     credentials = OwnSiteAuth(
-        site_of(known), known.login, known.password, _headers(known, extra.get("headers", {}))
+        site_of(known), known.login, password, _headers(known, extra.get("headers", {}))
     )
     return GuardedClient(AddressGuard(allowed=allowed), partial(_session, credentials))
 
@@ -52,14 +57,12 @@ def site_of(connection: Connection) -> str:
     host = (connection.host or "").rstrip("/")
     scheme = connection.schema or "https"
     url = host if "://" in host else f"{scheme}://{host}"
+    who = f"connection {connection.conn_id}"
+    url = site_address(url, who)
     if connection.port and urlsplit(url).port is None:
         parts = urlsplit(url)
         url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-    if urlsplit(url).scheme not in _DEFAULT_PORTS or not urlsplit(url).hostname:
-        raise ConfigurationError(
-            f"connection {connection.conn_id}: {url!r} is no site; give a host such as api.github.com"
-        )
-    return url
+    return site_address(url, who)
 
 
 class OwnSiteAuth(AuthBase):
@@ -94,7 +97,8 @@ def _session(credentials: OwnSiteAuth) -> requests.Session:
 def _headers(connection: Connection, given: object) -> dict[str, str]:
     if not isinstance(given, dict):
         raise ConfigurationError(f"connection {connection.conn_id}: 'headers' must be an object")
-    return {str(name): str(value) for name, value in given.items()}
+    who = f"connection {connection.conn_id}"
+    return {header_value(name, who): header_value(value, who) for name, value in given.items()}
 
 
 def _origin(url: str) -> tuple[str, str, int]:

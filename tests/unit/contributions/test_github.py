@@ -203,6 +203,19 @@ def test_an_entry_that_is_no_object_and_a_hostile_text():
         ),
         (403, {}, b'{"message": "You have exceeded a secondary rate limit"}', 60),
         (429, {}, b"", 60),
+        (429, {"retry_after": "9" * 300}, b"", 86_400),
+        (403, {"x_ratelimit_remaining": "0", "x_ratelimit_reset": "9" * 12}, b"", 86_400),
+        (403, {"x_ratelimit_remaining": "0", "x_ratelimit_reset": "9" * 400}, b"", 86_400),
+        (
+            403,
+            {
+                "x_ratelimit_remaining": "0",
+                "x_ratelimit_reset": "1",
+                "date": f"Sun, 01 Feb {'9' * 30} 12:00:00 GMT",
+            },
+            b"",
+            1,
+        ),
         (502, {}, b"", None),
     ],
 )
@@ -235,6 +248,17 @@ def test_the_next_page_is_never_asked_of_another_site():
         read_issues(client, REPOSITORY)
 
     assert len(client.asked) == 1
+
+
+def test_a_next_page_that_is_no_address_is_an_unreadable_answer():
+    with pytest.raises(UnreadableAnswerError, match="no address"):
+        read_issues(Pages(answer([issue(1)], link='<https://[::1/x>; rel="next"')), REPOSITORY)
+
+
+def test_an_entry_whose_address_is_none_is_read():
+    reading = read_issues(Pages(answer([issue(1, html_url="http://[::1/x")])), REPOSITORY)
+
+    assert "url" not in reading.records[0].metadata
 
 
 @pytest.mark.parametrize("name", ["ville", "ville/x/y", "../x", "ville/x?y", "ville/ x", ""])

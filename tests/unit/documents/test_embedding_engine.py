@@ -2,22 +2,26 @@
 
 import math
 import time
+import traceback
 from collections import Counter
 
 import pytest
 
 from include import exchange
+from include.documents.chat import ChatModel
 from include.documents.embedding import bm25
 from include.documents.embedding.engine import Bm25Engine, CollectionCounts
 from include.documents.embedding.openai_compatible import (
     OpenAICompatibleEngine,
     connected_engine,
 )
+from include.documents.opik import OpikSite
 from include.errors import (
     ConfigurationError,
     ProviderRefusedError,
     ProviderUnavailableError,
     UnreadableAnswerError,
+    cause_chain,
 )
 from tests.stub_provider import DIMENSIONS, Provider, data, status
 from tests.stub_provider import vector as given_vector
@@ -275,6 +279,80 @@ def test_a_wrong_connection_is_said_when_it_is_built(options):
     """Nothing is sent to an address or for a size that cannot work."""
     with pytest.raises(ConfigurationError):
         connected_engine(options)
+
+
+def _made(url, key):
+    """Everything that takes an address and a key."""
+    return (
+        lambda: OpenAICompatibleEngine(url, "m", DIMENSIONS, api_key=key),
+        lambda: ChatModel(url, "m", api_key=key),
+        lambda: OpikSite(url, key),
+    )
+
+
+def test_a_key_loses_the_line_end_that_came_with_it(provider):
+    """What was pasted with its line end is the key all the same."""
+    _engine(provider, api_key=f"{KEY}\r\n").embed_query("aa")
+
+    assert provider.authorizations == [f"Bearer {KEY}"]
+    assert [make().api_key for make in _made(provider.url, f" {KEY}\n")] == [KEY] * 3
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\nX-More: 1", f"{KEY}\x00", f"{KEY}é"])
+@pytest.mark.parametrize("what", range(3))
+def test_an_impossible_key_is_refused_and_not_repeated(key, what):
+    """No library meets it, which would name it in its error."""
+    with pytest.raises(ConfigurationError, match="character no header") as caught:
+        _made("https://provider.example/v1", key)[what]()
+
+    assert KEY not in cause_chain(caught.value)
+
+
+@pytest.mark.parametrize("url", [f"http://u:{KEY}@x.fr", f"u:{KEY}@x.fr", f"http://x.fr?k={KEY}"])
+@pytest.mark.parametrize("what", range(3))
+def test_an_address_with_a_password_is_refused_and_not_repeated(url, what):
+    """An address is written into errors, logs and the ledger."""
+    with pytest.raises(ConfigurationError) as caught:
+        _made(url, "")[what]()
+
+    assert KEY not in cause_chain(caught.value)
+
+
+def test_a_request_that_cannot_be_made_is_not_repeated(provider):
+    """Whatever reaches the library unchecked stays out of the error, and is not tried again."""
+
+    def sign(request):
+        request.headers["Authorization"] = f"Bearer {KEY}\n"
+        return request
+
+    deadline = time.monotonic() + 8
+    with pytest.raises(ConfigurationError) as caught:
+        exchange.send_json("PUT", provider.url, {}, auth=sign, deadline=deadline, max_bytes=10)
+
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+    assert provider.requests == []
+
+
+@pytest.mark.parametrize("location", ["http://[::1/x", "http://127.0.0.1:1/"])
+def test_a_redirection_is_not_read(provider, location):
+    """Neither where to nor a body without end, which the library would take in whole."""
+    sent = Counter()
+
+    def pour(handler, _texts):
+        handler.send_response(302)
+        handler.send_header("Location", location)
+        handler.end_headers()
+        try:
+            for _ in range(200):
+                sent["bytes"] += handler.wfile.write(b" " * 1024 * 1024)
+        except OSError:
+            pass
+
+    provider.lasting = pour
+
+    with pytest.raises(UnreadableAnswerError, match="longer than"):
+        _engine(provider).embed_query("aa")
+    assert sent["bytes"] < 60 * 1024 * 1024
 
 
 def test_bm25_asks_the_collection_once_per_question():
