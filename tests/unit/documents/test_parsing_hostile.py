@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ def outcome(hostile: Hostile, answer: ParsedDocument | SetAside) -> str:
 
 
 def answer_to(hostile: Hostile, folder) -> ParsedDocument | SetAside:
-    media = sniff(hostile.content, hostile.name)
+    media = sniff(io.BytesIO(hostile.content), hostile.name)
     if isinstance(media, SetAside):
         return media
     path = folder / "file"
@@ -39,9 +40,9 @@ def processes_of(marker: str) -> list[str]:
     return [line for line in listed.stdout.splitlines() if marker in line]
 
 
-def test_there_are_sixty():
-    """The set that the note speaks of, each of a name and of bytes of its own."""
-    assert len(FILES) == len({file.name for file in FILES}) == 60
+def test_none_stands_in_for_another():
+    """Each has a name and bytes of its own."""
+    assert len(FILES) == len({file.name for file in FILES}) == len({f.content for f in FILES})
 
 
 @pytest.mark.parametrize("hostile", FILES, ids=[file.name for file in FILES])

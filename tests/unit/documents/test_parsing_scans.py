@@ -85,7 +85,8 @@ def test_every_paper_of_the_town_is_accounted_for(tmp_path):
     import pypdfium2  # noqa: PLC0415 - only this test counts by itself
 
     for path in sorted(shared_documents().iterdir()):
-        media = sniff(path.read_bytes(), path.name)
+        with path.open("rb") as stream:
+            media = sniff(stream, path.name)
         assert isinstance(media, Media), path.name
         document = parse_file(path, media, ocr=OcrSettings(enabled=False))
         assert isinstance(document, ParsedDocument), (path.name, document)
