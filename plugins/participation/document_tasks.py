@@ -30,7 +30,7 @@ from include.documents.model import (
 )
 from include.documents.parsing import PARSER_VERSION, OcrSettings, parse_file
 from include.documents.parsing.ocr import obstacle
-from include.documents.parsing.sentences import set_aside
+from include.documents.parsing.sentences import process_failed, set_aside
 from include.documents.sniffing import sniff
 from include.documents.sources.inspection import Location
 from include.errors import (
@@ -64,6 +64,9 @@ READERS = {
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "hdfs", "oss"})
 """Schemes a folder may have; web addresses go through the guarded client instead."""
+
+INDEXABLE_CHARACTERS = 601
+"""Of a name, at four bytes each."""
 
 SEEN_AT_ONCE = 500
 """Sources that have not changed are noted together: a commit for each would cost more than reading it."""
@@ -240,6 +243,26 @@ def _location(visit: Visit, folder: str | None) -> Location:
 
 
 def _noted(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
+    """Note where bytes were met; what fails for this file alone sets it aside."""
+    try:
+        return _note(visit, documents, received)
+    except psycopg.errors.ProgramLimitExceeded:
+        why = set_aside("name_too_long")
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        raise
+    except Exception:
+        log.warning("%s cannot be noted", received.uri, exc_info=True)
+        why = process_failed()
+    documents.set_aside(_indexable(received.uri), None, "find", why)
+    return "set_aside"
+
+
+def _indexable(uri: str) -> str:
+    """Shorten a name in its middle to what an index of the ledger holds, 2,704 bytes."""
+    return uri if len(uri) <= INDEXABLE_CHARACTERS else f"{uri[:200]}…{uri[-400:]}"
+
+
+def _note(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
     before = documents.known_origin(received.uri)
     as_before = Validators(received.kept.document_id, received.etag, received.last_modified)
     if received.kept.is_new:
@@ -258,7 +281,8 @@ def _noted(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
 
 
 def _sniffed(store: Path, stored_path: str, metadata: dict[str, Any]) -> Media | SetAside:
-    return sniff((store / stored_path).read_bytes(), str(metadata.get("name", "")))
+    with (store / stored_path).open("rb") as stream:
+        return sniff(stream, str(metadata.get("name", "")))
 
 
 def _asked_sizes(visit: Visit, params: dict[str, Any]) -> ChunkSizes | None:

@@ -1,5 +1,6 @@
 """The document workflow's tasks, called as Airflow calls them but in this process, on a real ledger."""
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable
@@ -16,8 +17,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.dockets import fits
 from include.documents.chunking import ChunkSizes
-from include.documents.intake import stored_path
-from include.documents.model import Page
+from include.documents.intake import keep, stored_path
+from include.documents.model import Page, Received
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
 from participation import document_tasks, index_tasks
 from participation.ledger import connect, document_books, metrics
@@ -28,6 +29,7 @@ from participation.search import ask
 from participation.settings import Settings
 from participation.steps import Visit
 from participation.triggers.outbox import MAX_ROWS_BYTES, event_of
+from tests.hostile import hostile_files
 
 SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
 TOWN = "audierne-esquibien"
@@ -179,6 +181,34 @@ def test_what_cannot_be_read_is_listed_with_its_reason(visit, inbox):
     assert told["books"]["parsed"] == told["new"] - 2
     assert {Path(each["uri"]).name for each in told["set_aside"]} == {"inconnu.bin", "cassé.pdf"}
     assert all(each["detail"].endswith((".", "»")) for each in told["set_aside"])
+
+
+def test_one_file_never_stops_the_intake(visit, inbox):
+    """Names that no reader decodes, streams that do not inflate, and lists without end."""
+    hostile = {each.name: each.content for each in hostile_files()}
+    for name in ("nom-illisible.odt", "genre-dechire.odt", "noms-sans-fin.zip"):
+        (inbox / name).write_bytes(hostile[name])
+
+    told = take_in(visit)
+
+    assert told["books"]["parsed"] == len(list(SAMPLES.iterdir()))
+    assert sorted(each["reason"] for each in told["set_aside"]) == [
+        "damaged",
+        "damaged",
+        "zip_bomb",
+    ]
+
+
+def test_a_name_that_no_index_holds_sets_its_file_aside(visit):
+    """The error is the ledger's, and yet about this file alone."""
+    name = "/".join(hashlib.sha512(b"%d" % n).hexdigest() for n in range(24))
+    received = Received(name, "folder", keep([b"# Avis"], visit.settings.documents))
+
+    assert document_tasks._noted(visit, document_tasks._documents(visit), received) == "set_aside"
+
+    count, [(uri, reason, _)] = document_books.set_aside(visit.connection, TOWN)
+    assert (count, reason) == (1, "name_too_long")
+    assert (name.startswith(uri[:200]), name.endswith(uri[-400:])) == (True, True)
 
 
 def test_a_scan_without_ocr_waits_and_the_run_says_how_to_go_on(visit, inbox):
