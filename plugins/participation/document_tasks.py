@@ -403,10 +403,12 @@ def _read(
         return _set_aside(documents, waiting, media)
     path = visit.settings.documents / waiting.kept.stored_path
     log.info("reading %s: %s, %s bytes", waiting.uri, media, waiting.kept.size_bytes)
-    parsed = parse_file(path, media, ocr=settings)
+    before = documents.pages_by_ocr(waiting.kept.document_id, PARSER_VERSION)
+    parsed = parse_file(path, media, ocr=settings, before=before)
     if isinstance(parsed, SetAside):
         return _set_aside(documents, waiting, parsed)
-    documents.add_document(waiting.kept, media, parsed, PARSER_VERSION)
+    if not documents.add_document(waiting.kept, media, parsed, PARSER_VERSION):
+        return "elsewhere"
     pages.add(parsed.pages)
     log.info("read %s: %s pages", waiting.uri, len(parsed.pages))
     return "done"

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.dockets import fits
 from include.documents.chunking import ChunkSizes
 from include.documents.intake import keep, stored_path
-from include.documents.model import Page, Received
+from include.documents.model import Page, ParsedDocument, Received
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
 from participation import document_tasks, index_tasks
 from participation.ledger import connect, document_books, metrics
@@ -29,7 +29,7 @@ from participation.search import ask
 from participation.settings import Settings
 from participation.steps import Visit
 from participation.triggers.outbox import MAX_ROWS_BYTES, event_of
-from tests.hostile import hostile_files
+from tests.hostile import hostile_files, pdf
 
 SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
 TOWN = "audierne-esquibien"
@@ -223,6 +223,37 @@ def test_a_scan_without_ocr_waits_and_the_run_says_how_to_go_on(visit, inbox):
 
     assert told["books"]["pages_set_aside"] == 1
     assert "OCR" in told["ocr"]
+
+
+def test_a_long_scan_goes_on_where_the_last_run_stopped(visit, inbox, monkeypatch):
+    """What OCR read is handed to the parser; a look that read nothing more is not counted as done."""
+    for paper in inbox.iterdir():
+        paper.unlink()
+    (inbox / "scan.pdf").write_bytes(pdf([""] * 3))
+    monkeypatch.setattr(document_tasks, "obstacle", lambda _settings: None)
+    given, readable = [], [1]
+
+    def parse(_path, _media, *, ocr, before):
+        given.append([page.number for page in before if page.method == "ocr"])
+        return ParsedDocument(
+            tuple(
+                Page(number, f"Page {number}.", "ocr", 0.9)
+                if number <= readable[0]
+                else Page(number, "", "set_aside", reason="needs_ocr")
+                for number in (1, 2, 3)
+            )
+        )
+
+    monkeypatch.setattr(document_tasks, "parse_file", parse)
+    take_in(visit)
+    with pytest.raises(AirflowSkipException):
+        document_tasks.read_kind(visit, "document", ocr=True, on_error="continue")
+    readable[0] = 3
+    told = document_tasks.read_kind(visit, "document", ocr=True, on_error="continue")
+
+    assert given == [[], [1], [1]]
+    assert (told["done"], told["pages_ocr"]) == (1, 3)
+    assert document_tasks._waiting(visit, ocr=True) == []
 
 
 def test_new_sizes_cut_everything_again_and_the_old_index_answers_meanwhile(visit):

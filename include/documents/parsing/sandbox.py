@@ -11,10 +11,11 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 from include.contributions.sources.boundary import cleaned
-from include.documents.model import Media, ParsedDocument, SetAside
+from include.documents.model import Media, Page, ParsedDocument, SetAside
 from include.documents.parsing.messages import Request, answer_from_json
 from include.documents.parsing.sentences import set_aside
 from include.documents.parsing.settings import OcrSettings, ParseLimits
@@ -42,7 +43,11 @@ _RECORDINGS = {Media.AUDIO, Media.VIDEO_FILE}
 
 
 def parse_file(
-    path: Path, media: Media, limits: ParseLimits | None = None, ocr: OcrSettings | None = None
+    path: Path,
+    media: Media,
+    limits: ParseLimits | None = None,
+    ocr: OcrSettings | None = None,
+    before: Sequence[Page] = (),
 ) -> ParsedDocument | SetAside:
     """Read a file in a process that can be ended.
 
@@ -51,6 +56,8 @@ def parse_file(
         media: What :func:`include.documents.sniffing.sniff` found.
         limits: What it may cost.
         ocr: How scans are read.
+        before: Pages as the same parser read them when its time did not suffice for all; with them
+            the time goes to those that wait for OCR.
 
     Returns:
         The pages, or why this file cannot be used. No temporary file is left and no process, but the
@@ -65,7 +72,7 @@ def parse_file(
     size = path.stat().st_size
     if size > limits.max_file_bytes:
         return set_aside("too_large", f"{size >> 20} Mo")
-    request = Request(path.resolve(), media, limits, ocr)
+    request = Request(path.resolve(), media, limits, ocr, tuple(before))
     with tempfile.TemporaryDirectory(prefix="parse-") as folder:
         return _run(request, Path(folder))
 

@@ -55,7 +55,7 @@ def _draft(request: Request) -> Draft:
         case Media.PDF:
             from include.documents.parsing.pdf import read_pdf  # noqa: PLC0415
 
-            return read_pdf(path, limits, ocr)
+            return read_pdf(path, limits, ocr, request.before)
         case Media.HTML:
             from include.documents.parsing.web_pages import read_html  # noqa: PLC0415
 

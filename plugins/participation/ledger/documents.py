@@ -22,6 +22,9 @@ from participation.ledger.outbox import DOCUMENT_PARSED, announce
 
 Outcome = Literal["new", "changed", "unchanged"]
 
+OCR_TRIED = frozenset({"unreadable_scan", "untrusted_layer"})
+"""Reasons for which a page is set aside only after OCR."""
+
 TO_PARSE = """
 SELECT DISTINCT ON (o.document_id) o.document_id, o.size_bytes, o.stored_path,
        NOT EXISTS (SELECT FROM document d WHERE d.document_id = o.document_id),
@@ -185,6 +188,20 @@ class LedgerDocuments:
             },
         ).fetchall()
         return [ToParse(Kept(*row[:4]), *row[4:]) for row in rows]
+
+    def pages_by_ocr(self, document_id: str, parser_version: str) -> list[Page]:
+        """Return the pages of a document that OCR has looked at; of any other none.
+
+        A page that was read while OCR was away is not among them: OCR might read more of it.
+        """
+        rows = self.connection.execute(
+            "SELECT page_number, content, method, confidence, rotation, reason FROM page"
+            " WHERE document_id = %s AND parser_version = %s ORDER BY page_number",
+            (document_id, parser_version),
+        ).fetchall()
+        pages = [Page(*row) for row in rows]
+        by_ocr = any(page.method == "ocr" or page.reason in OCR_TRIED for page in pages)
+        return pages if by_ocr else []
 
     def add_document(
         self, kept: Kept, media: Media, parsed: ParsedDocument, parser_version: str
