@@ -23,6 +23,7 @@ from include.documents.model import (
     LeftOut,
     Media,
     Page,
+    ParsedDocument,
     Received,
     SetAside,
     Unchanged,
@@ -67,6 +68,25 @@ OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "hd
 
 INDEXABLE_CHARACTERS = 601
 """Of a name, at four bytes each."""
+
+MAX_FAILURES = 3
+"""Tries of one document by one version of the parser that may end in an error nobody foresaw."""
+
+NOT_THE_DOCUMENTS = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    ConfigurationError,
+    TransientError,
+    OSError,
+)
+"""Errors that say nothing of the document at hand: the ledger, the disk, no process to be had."""
+
+RECORDINGS = frozenset({Media.AUDIO, Media.VIDEO_FILE})
+TRANSCRIPTS = frozenset({Media.SRT, Media.VTT, Media.TRANSCRIPT})
+IN_ITS_TRANSCRIPT = ParsedDocument(
+    (), warnings=("Enregistrement : ses paroles sont dans la transcription du même nom.",)
+)
+"""A recording has no pages of its own."""
 
 SEEN_AT_ONCE = 500
 """Sources that have not changed are noted together: a commit for each would cost more than reading it."""
@@ -383,12 +403,31 @@ def read_kind(visit: Visit, kind: str, *, ocr: bool, on_error: OnError) -> dict[
 
     def read(document_id: str) -> Outcome:
         again = documents.to_parse(PARSER_VERSION, ocr=can_read_scans, document_id=document_id)
-        return _read(visit, documents, again[0], settings, pages) if again else "elsewhere"
+        if not again:
+            return "elsewhere"
+        try:
+            return _read(visit, documents, again[0], settings, pages)
+        except NOT_THE_DOCUMENTS:
+            raise
+        except Exception:
+            if _failed(documents, again[0]) < MAX_FAILURES:
+                raise
+            log.warning("document %s failed", document_id, exc_info=True)
+            return "set_aside"
 
     waiting = [each for each in _waiting(visit, ocr=ocr) if _kind(visit, each) == kind]
     ids = [each.kept.document_id for each in waiting]
     turns = take_turns(visit, "parse", ids, read, on_error, lambda: str(pages))
     return turns.docket(**asdict(pages))
+
+
+def _failed(documents: LedgerDocuments, waiting: ToParse) -> int:
+    """Count a failure that nobody foresaw; the last one sets the document aside."""
+    document_id = waiting.kept.document_id
+    times = documents.count_failure(waiting.uri, document_id, process_failed(), PARSER_VERSION)
+    if times >= MAX_FAILURES:
+        _set_aside(documents, waiting, process_failed(times))
+    return times
 
 
 def _read(
@@ -403,12 +442,18 @@ def _read(
         return _set_aside(documents, waiting, media)
     path = visit.settings.documents / waiting.kept.stored_path
     log.info("reading %s: %s, %s bytes", waiting.uri, media, waiting.kept.size_bytes)
-    before = documents.pages_by_ocr(waiting.kept.document_id, PARSER_VERSION)
-    parsed = parse_file(path, media, ocr=settings, before=before)
+    document_id = waiting.kept.document_id
+    if media in RECORDINGS and documents.has_transcript(document_id):
+        parsed: ParsedDocument | SetAside = IN_ITS_TRANSCRIPT
+    else:
+        before = documents.pages_by_ocr(document_id, PARSER_VERSION)
+        parsed = parse_file(path, media, ocr=settings, before=before)
     if isinstance(parsed, SetAside):
         return _set_aside(documents, waiting, parsed)
     if not documents.add_document(waiting.kept, media, parsed, PARSER_VERSION):
         return "elsewhere"
+    if media in TRANSCRIPTS:
+        documents.resolve_recordings(document_id)
     pages.add(parsed.pages)
     log.info("read %s: %s pages", waiting.uri, len(parsed.pages))
     return "done"

@@ -256,6 +256,69 @@ def test_a_long_scan_goes_on_where_the_last_run_stopped(visit, inbox, monkeypatc
     assert document_tasks._waiting(visit, ocr=True) == []
 
 
+def test_a_document_that_fails_again_and_again_is_set_aside(visit, inbox, monkeypatch):
+    """Three tries of one version of the parser; the others are read, and the next version tries anew."""
+    (inbox / "mauvais.md").write_text("# Mauvais\n\nRien de bon ne vient de ce papier.\n")
+    parse, tries = document_tasks.parse_file, []
+
+    def fails(path, *args, **kwargs):
+        if b"Mauvais" in path.read_bytes():
+            tries.append(path)
+            raise ValueError("unforeseen")
+        return parse(path, *args, **kwargs)
+
+    monkeypatch.setattr(document_tasks, "parse_file", fails)
+
+    told = [take_in(visit) for _ in range(5)]
+
+    assert len(tries) == 3
+    assert [each["books"]["waiting"] for each in told] == [1, 1, 0, 0, 0]
+    assert [each["reason"] for each in told[-1]["set_aside"]] == ["process_failed"]
+    assert "(3 fois)" in told[-1]["set_aside"][0]["detail"]
+    monkeypatch.setattr(document_tasks, "PARSER_VERSION", "next")
+    take_in(visit)
+    assert len(tries) == 4
+
+
+def test_a_reader_that_cannot_start_is_not_the_documents_fault(visit, monkeypatch):
+    """However often: nothing is set aside, all wait."""
+
+    def fails(*_args, **_kwargs):
+        raise OSError("no process that reads files could be started")
+
+    monkeypatch.setattr(document_tasks, "parse_file", fails)
+
+    told = [take_in(visit) for _ in range(4)]
+
+    assert told[-1]["books"]["waiting"] == told[0]["new"]
+    assert told[-1]["set_aside"] == []
+
+
+@pytest.mark.parametrize("first", ["conseil.mp3", "conseil.srt"])
+def test_a_recording_waits_for_its_transcript_and_no_longer(visit, inbox, first):
+    """Whichever came first; one without a transcript stays set aside."""
+    contents = {
+        "conseil.mp3": b"ID3\x03" + bytes(99),
+        "conseil.srt": b"1\n00:00:01,000 --> 00:00:04,000\nLe quai sera ferme en avril.\n",
+    }
+    (inbox / "autre.mp3").write_bytes(b"ID3\x03" + bytes(98))
+    (inbox / first).write_bytes(contents.pop(first))
+    told = take_in(visit)
+    assert told["books"]["set_aside"] == 1 + (first == "conseil.mp3")
+    for name, content in contents.items():
+        (inbox / name).write_bytes(content)
+
+    take_in(visit)
+    told = take_in(visit)
+
+    assert [Path(each["uri"]).name for each in told["set_aside"]] == ["autre.mp3"]
+    assert told["books"]["waiting"] == 0
+    chain(visit)
+    assert chain(visit) == 0
+    (hit,) = ask(visit.connection, TOWN, "quand le quai sera-t-il fermé", top_k=1)
+    assert hit.uri.endswith("conseil.srt")
+
+
 def test_new_sizes_cut_everything_again_and_the_old_index_answers_meanwhile(visit):
     """The newest sizes hold for the town, and a run that gives none leaves them."""
     take_in(visit)
