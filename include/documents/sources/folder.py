@@ -127,15 +127,15 @@ class _Walk:
                 yield LeftOut(self._uri(folder), "waits", unreadable(error))
                 continue
             names = [entry for entry in entries if not is_temporary(entry.name)]
-            refused = {entry.name: self._refused_link(entry) for entry in names}
+            refused = {entry.name: self._refused(entry) for entry in names}
             # A note is opened: never one that a link takes from elsewhere, nor a pipe without an end.
             noted = companions(
                 [entry for entry in names if not refused[entry.name] and _is_file(entry)]
             )
             inner: list[Location] = []
             for entry in names:
-                if (link := refused[entry.name]) is not None:
-                    yield link
+                if (left_out := refused[entry.name]) is not None:
+                    yield left_out
                 elif _is_folder(entry):
                     inner.append(entry)
                 else:
@@ -154,6 +154,12 @@ class _Walk:
                     yield found
                     continue
             yield LeftOut(found.uri, "waits", GROWING)
+
+    def _refused(self, entry: Location) -> LeftOut | None:
+        try:
+            return self._refused_link(entry)
+        except OSError as error:
+            return LeftOut(self._uri(entry), "waits", unreadable(error))
 
     def _refused_link(self, entry: Location) -> LeftOut | None:
         if self._real_root is None or not isinstance(entry, Path) or not entry.is_symlink():

@@ -544,6 +544,25 @@ def test_a_note_is_not_taken_from_elsewhere(inbox, take, tmp_path):
     assert "title" not in received.metadata
 
 
+def test_a_link_that_cannot_be_looked_at_waits(inbox, take, monkeypatch):
+    """Its folder may be listed and not entered; the others are taken."""
+    put(inbox, "a.pdf")
+    (inbox / "lien.pdf").symlink_to(inbox / "a.pdf")
+    is_symlink = Path.is_symlink
+
+    def fails(path):
+        if path.name == "lien.pdf":
+            raise PermissionError(13, "Permission denied")
+        return is_symlink(path)
+
+    monkeypatch.setattr(Path, "is_symlink", fails)
+
+    taken = take()
+
+    assert reasons(taken) == {"lien.pdf": ("waits", "unreadable")}
+    assert isinstance(taken[0], Received)
+
+
 def test_a_file_that_nobody_foresaw_stops_no_other(inbox, take, monkeypatch):
     """The walk goes on behind it, and it is set aside."""
     put(inbox, "a.txt")
