@@ -16,7 +16,7 @@ from include.documents.parsing import ocr
 from include.documents.parsing.cleaning import clean, join_ligatures
 from include.documents.parsing.draft import Draft
 from include.documents.parsing.layers import MARGIN, STAMP_CHARACTERS, Layer, Verdict, judge
-from include.documents.parsing.sentences import DocumentRefusedError, pages_phrase
+from include.documents.parsing.sentences import DocumentRefusedError, out_of_time, pages_phrase
 from include.documents.parsing.settings import OcrSettings, ParseLimits
 
 if TYPE_CHECKING:
@@ -165,10 +165,7 @@ class _PdfReader:
         if waiting and (obstacle := ocr.obstacle(self.settings)):
             warnings.append(f"Numérisation non lue, {pages_phrase(waiting)}. {obstacle}")
         if self.out_of_time:
-            warnings.append(
-                f"Le temps permis n'a pas suffi pour l'OCR de {pages_phrase(self.out_of_time)} : "
-                "celles qui attendent seront lues au prochain passage."
-            )
+            warnings.append(out_of_time(self.out_of_time))
         return warnings
 
 

@@ -128,6 +128,18 @@ def pages_phrase(numbers: list[int]) -> str:
     return f"page{'s' if len(numbers) > 1 else ''} {', '.join(named)}"
 
 
+def out_of_time(numbers: list[int]) -> str:
+    """Say that pages wait for another look.
+
+    >>> out_of_time([4, 5]).split(" : ")[0]
+    "Le temps permis n'a pas suffi pour l'OCR de pages 4 à 5"
+    """
+    return (
+        f"Le temps permis n'a pas suffi pour l'OCR de {pages_phrase(numbers)} : celles qui "
+        "attendent seront lues au prochain passage."
+    )
+
+
 class DocumentRefusedError(Exception):
     """A reader met what makes the whole document unusable; carries the answer."""
 

@@ -5,6 +5,7 @@ import pytest
 from include.documents.model import Media, Page, ParsedDocument
 from include.documents.parsing import OcrSettings, ParseLimits, ocr, parse_file
 from include.documents.parsing import pdf as pdf_reader
+from include.documents.parsing.images import read_image
 from include.documents.sniffing import sniff
 from tests.hostile import TEXT, pdf
 from tests.shared_data import shared_documents
@@ -96,7 +97,14 @@ def test_what_an_earlier_look_read_is_not_read_again(tmp_path):
     assert "conseil municipal" in document.pages[1].text
 
 
-def test_a_long_scan_is_read_to_its_end_look_by_look(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("read_scan", "form"),
+    [
+        pytest.param(pdf_reader.read_pdf, "PDF", id="pdf"),
+        pytest.param(read_image, "TIFF", id="tiff"),
+    ],
+)
+def test_a_long_scan_is_read_to_its_end_look_by_look(read_scan, form, tmp_path, monkeypatch):
     """A look ends at its time, the next one goes on there, and each page is read once."""
     clock, read = [0.0], []
 
@@ -109,12 +117,12 @@ def test_a_long_scan_is_read_to_its_end_look_by_look(tmp_path, monkeypatch):
     monkeypatch.setattr(pdf_reader.ocr, "read", reading)
     monkeypatch.setattr(pdf_reader.ocr, "obstacle", lambda _settings: None)
     path = tmp_path / "file"
-    path.write_bytes(scan(pages=5))
+    path.write_bytes(scan(form=form, pages=5))
     limits = ParseLimits(wall_s=20 / pdf_reader.OCR_SHARE_OF_TIME - 1)
 
-    first = pdf_reader.read_pdf(path, limits, OCR)
-    second = pdf_reader.read_pdf(path, limits, OCR, first.pages)
-    third = pdf_reader.read_pdf(path, limits, OCR, second.pages)
+    first = read_scan(path, limits, OCR)
+    second = read_scan(path, limits, OCR, first.pages)
+    third = read_scan(path, limits, OCR, second.pages)
 
     assert [page.reason for page in first.pages] == [None] * 2 + ["needs_ocr"] * 3
     assert "pages 3 à 5" in first.warnings[0]
