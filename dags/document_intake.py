@@ -104,9 +104,12 @@ def document_intake() -> None:
         """
         return document_tasks.find_documents(visit, params or {})
 
-    @step_task
+    @step_task(trigger_rule=TriggerRule.ALL_DONE)
     def plan(*, visit: Visit, params: dict[str, Any] | None = None) -> list[int]:
-        """Number the workers, at most one per core; skipped when every document is read."""
+        """Number the workers, at most one per core; skipped when every document is read.
+
+        Begins also where ``find`` failed, which ``reconcile`` then names: what is kept already is read.
+        """
         return document_tasks.plan_reading(visit, os.cpu_count() or 1, ocr=_asked(params)["ocr"])
 
     @step_task(decorator=task.branch)

@@ -37,7 +37,8 @@ def take(task: team.Task, connection: Connection, path: Path) -> None:
             continue
         documents.keep_origin(received)
         stored = task.folder / received.kept.stored_path
-        media = sniff(stored.read_bytes(), path.name)
+        with stored.open("rb") as stream:
+            media = sniff(stream, path.name)
         if not isinstance(media, SetAside):
             parsed = parse_file(stored, media, ocr=OcrSettings(enabled=task.ocr))
             if not isinstance(parsed, SetAside):

@@ -128,6 +128,8 @@ REASONS = {
     "out_of_memory": "mémoire dépassée",
     "parser_died": "lecture interrompue",
     "no_transcript": "sans transcription",
+    "process_failed": "erreur imprévue",
+    "name_too_long": "nom trop long",
     "no_text": "aucun texte",
     "link_outside": "raccourci vers l'extérieur",
     "link_to_folder": "raccourci vers un dossier",

@@ -21,6 +21,7 @@ from include.documents.model import (
     LeftOut,
     Media,
     Page,
+    ParsedDocument,
     Received,
     SetAside,
     Unchanged,
@@ -28,7 +29,7 @@ from include.documents.model import (
 )
 from include.documents.parsing import PARSER_VERSION, OcrSettings, parse_file
 from include.documents.parsing.ocr import obstacle
-from include.documents.parsing.sentences import set_aside
+from include.documents.parsing.sentences import process_failed, set_aside
 from include.documents.sniffing import sniff
 from include.documents.sources.inspection import Location
 from include.errors import ConfigurationError
@@ -51,6 +52,28 @@ READERS = {
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "hdfs", "oss"})
 """Schemes a folder may have; web addresses go through the guarded client instead."""
+
+INDEXABLE_CHARACTERS = 601
+"""Of a name, at four bytes each."""
+
+MAX_FAILURES = 3
+"""Tries of one document by one version of the parser that may end in an error nobody foresaw."""
+
+NOT_THE_DOCUMENTS = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    ConfigurationError,
+    TransientError,
+    OSError,
+)
+"""Errors that say nothing of the document at hand: the ledger, the disk, no process to be had."""
+
+RECORDINGS = frozenset({Media.AUDIO, Media.VIDEO_FILE})
+TRANSCRIPTS = frozenset({Media.SRT, Media.VTT, Media.TRANSCRIPT})
+IN_ITS_TRANSCRIPT = ParsedDocument(
+    (), warnings=("Enregistrement : ses paroles sont dans la transcription du même nom.",)
+)
+"""A recording has no pages of its own."""
 
 SEEN_AT_ONCE = 500
 """Sources that have not changed are noted together: a commit for each would cost more than reading it."""
@@ -132,6 +155,26 @@ def _location(visit: Visit, folder: str | None) -> Location:
 
 
 def _noted(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
+    """Note where bytes were met; what fails for this file alone sets it aside."""
+    try:
+        return _note(visit, documents, received)
+    except psycopg.errors.ProgramLimitExceeded:
+        why = set_aside("name_too_long")
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        raise
+    except Exception:
+        log.warning("%s cannot be noted", received.uri, exc_info=True)
+        why = process_failed()
+    documents.set_aside(_indexable(received.uri), None, "find", why)
+    return "set_aside"
+
+
+def _indexable(uri: str) -> str:
+    """Shorten a name in its middle to what an index of the ledger holds, 2,704 bytes."""
+    return uri if len(uri) <= INDEXABLE_CHARACTERS else f"{uri[:200]}…{uri[-400:]}"
+
+
+def _note(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
     before = documents.known_origin(received.uri)
     as_before = Validators(received.kept.document_id, received.etag, received.last_modified)
     if received.kept.is_new:
@@ -150,7 +193,8 @@ def _noted(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
 
 
 def _sniffed(store: Path, stored_path: str, metadata: dict[str, Any]) -> Media | SetAside:
-    return sniff((store / stored_path).read_bytes(), str(metadata.get("name", "")))
+    with (store / stored_path).open("rb") as stream:
+        return sniff(stream, str(metadata.get("name", "")))
 
 
 def _asked_sizes(visit: Visit, params: dict[str, Any]) -> ChunkSizes | None:
@@ -237,12 +281,31 @@ def read_kind(visit: Visit, kind: str, *, ocr: bool, on_error: OnError) -> dict[
 
     def read(document_id: str) -> Outcome:
         again = documents.to_parse(PARSER_VERSION, ocr=can_read_scans, document_id=document_id)
-        return _read(visit, documents, again[0], settings, pages) if again else "elsewhere"
+        if not again:
+            return "elsewhere"
+        try:
+            return _read(visit, documents, again[0], settings, pages)
+        except NOT_THE_DOCUMENTS:
+            raise
+        except Exception:
+            if _failed(documents, again[0]) < MAX_FAILURES:
+                raise
+            log.warning("document %s failed", document_id, exc_info=True)
+            return "set_aside"
 
     waiting = [each for each in _waiting(visit, ocr=ocr) if _kind(visit, each) == kind]
     ids = [each.kept.document_id for each in waiting]
     turns = take_turns(visit, "parse", ids, read, on_error, lambda: str(pages))
     return turns.docket(**asdict(pages))
+
+
+def _failed(documents: LedgerDocuments, waiting: ToParse) -> int:
+    """Count a failure that nobody foresaw; the last one sets the document aside."""
+    document_id = waiting.kept.document_id
+    times = documents.count_failure(waiting.uri, document_id, process_failed(), PARSER_VERSION)
+    if times >= MAX_FAILURES:
+        _set_aside(documents, waiting, process_failed(times))
+    return times
 
 
 def _read(
@@ -257,10 +320,18 @@ def _read(
         return _set_aside(documents, waiting, media)
     path = visit.settings.documents / waiting.kept.stored_path
     log.info("reading %s: %s, %s bytes", waiting.uri, media, waiting.kept.size_bytes)
-    parsed = parse_file(path, media, ocr=settings)
+    document_id = waiting.kept.document_id
+    if media in RECORDINGS and documents.has_transcript(document_id):
+        parsed: ParsedDocument | SetAside = IN_ITS_TRANSCRIPT
+    else:
+        before = documents.pages_by_ocr(document_id, PARSER_VERSION)
+        parsed = parse_file(path, media, ocr=settings, before=before)
     if isinstance(parsed, SetAside):
         return _set_aside(documents, waiting, parsed)
-    documents.add_document(waiting.kept, media, parsed, PARSER_VERSION)
+    if not documents.add_document(waiting.kept, media, parsed, PARSER_VERSION):
+        return "elsewhere"
+    if media in TRANSCRIPTS:
+        documents.resolve_recordings(document_id)
     pages.add(parsed.pages)
     log.info("read %s: %s pages", waiting.uri, len(parsed.pages))
     return "done"

@@ -1,5 +1,6 @@
 """The document workflow's tasks, called as Airflow calls them but in this process, on a real ledger."""
 
+import hashlib
 import io
 import json
 import logging
@@ -25,8 +26,8 @@ from include.dockets import fits
 from include.documents import themes
 from include.documents.chunking import ChunkSizes
 from include.documents.embedding import bm25
-from include.documents.intake import stored_path
-from include.documents.model import Page
+from include.documents.intake import keep, stored_path
+from include.documents.model import Page, ParsedDocument, Received
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
 from participation import chunk_tasks, dataset_tasks, document_tasks, embed_tasks, index_tasks
 from participation.ledger import connect, document_books, metrics
@@ -38,6 +39,7 @@ from participation.settings import Settings
 from participation.steps import Visit
 from participation.triggers.outbox import MAX_ROWS_BYTES, event_of
 from participation.turns import take_turns
+from tests.hostile import hostile_files, pdf
 
 SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
 TOWN = "audierne-esquibien"
@@ -191,6 +193,34 @@ def test_what_cannot_be_read_is_listed_with_its_reason(visit, inbox):
     assert all(each["detail"].endswith((".", "»")) for each in told["set_aside"])
 
 
+def test_one_file_never_stops_the_intake(visit, inbox):
+    """Names that no reader decodes, streams that do not inflate, and lists without end."""
+    hostile = {each.name: each.content for each in hostile_files()}
+    for name in ("nom-illisible.odt", "genre-dechire.odt", "noms-sans-fin.zip"):
+        (inbox / name).write_bytes(hostile[name])
+
+    told = take_in(visit)
+
+    assert told["books"]["parsed"] == len(list(SAMPLES.iterdir()))
+    assert sorted(each["reason"] for each in told["set_aside"]) == [
+        "damaged",
+        "damaged",
+        "zip_bomb",
+    ]
+
+
+def test_a_name_that_no_index_holds_sets_its_file_aside(visit):
+    """The error is the ledger's, and yet about this file alone."""
+    name = "/".join(hashlib.sha512(b"%d" % n).hexdigest() for n in range(24))
+    received = Received(name, "folder", keep([b"# Avis"], visit.settings.documents))
+
+    assert document_tasks._noted(visit, document_tasks._documents(visit), received) == "set_aside"
+
+    count, [(uri, reason, _)] = document_books.set_aside(visit.connection, TOWN)
+    assert (count, reason) == (1, "name_too_long")
+    assert (name.startswith(uri[:200]), name.endswith(uri[-400:])) == (True, True)
+
+
 def test_a_scan_without_ocr_waits_and_the_run_says_how_to_go_on(visit, inbox):
     """The page is counted as set aside, the run is green, and its docket names the obstacle."""
     from PIL import Image, ImageDraw  # noqa: PLC0415 - this test alone draws
@@ -203,6 +233,100 @@ def test_a_scan_without_ocr_waits_and_the_run_says_how_to_go_on(visit, inbox):
 
     assert told["books"]["pages_set_aside"] == 1
     assert "OCR" in told["ocr"]
+
+
+def test_a_long_scan_goes_on_where_the_last_run_stopped(visit, inbox, monkeypatch):
+    """What OCR read is handed to the parser; a look that read nothing more is not counted as done."""
+    for paper in inbox.iterdir():
+        paper.unlink()
+    (inbox / "scan.pdf").write_bytes(pdf([""] * 3))
+    monkeypatch.setattr(document_tasks, "obstacle", lambda _settings: None)
+    given, readable = [], [1]
+
+    def parse(_path, _media, *, ocr, before):
+        given.append([page.number for page in before if page.method == "ocr"])
+        return ParsedDocument(
+            tuple(
+                Page(number, f"Page {number}.", "ocr", 0.9)
+                if number <= readable[0]
+                else Page(number, "", "set_aside", reason="needs_ocr")
+                for number in (1, 2, 3)
+            )
+        )
+
+    monkeypatch.setattr(document_tasks, "parse_file", parse)
+    take_in(visit)
+    with pytest.raises(AirflowSkipException):
+        document_tasks.read_kind(visit, "document", ocr=True, on_error="continue")
+    readable[0] = 3
+    told = document_tasks.read_kind(visit, "document", ocr=True, on_error="continue")
+
+    assert given == [[], [1], [1]]
+    assert (told["done"], told["pages_ocr"]) == (1, 3)
+    assert document_tasks._waiting(visit, ocr=True) == []
+
+
+def test_a_document_that_fails_again_and_again_is_set_aside(visit, inbox, monkeypatch):
+    """Three tries of one version of the parser; the others are read, and the next version tries anew."""
+    (inbox / "mauvais.md").write_text("# Mauvais\n\nRien de bon ne vient de ce papier.\n")
+    parse, tries = document_tasks.parse_file, []
+
+    def fails(path, *args, **kwargs):
+        if b"Mauvais" in path.read_bytes():
+            tries.append(path)
+            raise ValueError("unforeseen")
+        return parse(path, *args, **kwargs)
+
+    monkeypatch.setattr(document_tasks, "parse_file", fails)
+
+    told = [take_in(visit) for _ in range(5)]
+
+    assert len(tries) == 3
+    assert [each["books"]["waiting"] for each in told] == [1, 1, 0, 0, 0]
+    assert [each["reason"] for each in told[-1]["set_aside"]] == ["process_failed"]
+    assert "(3 fois)" in told[-1]["set_aside"][0]["detail"]
+    monkeypatch.setattr(document_tasks, "PARSER_VERSION", "next")
+    take_in(visit)
+    assert len(tries) == 4
+
+
+def test_a_reader_that_cannot_start_is_not_the_documents_fault(visit, monkeypatch):
+    """However often: nothing is set aside, all wait."""
+
+    def fails(*_args, **_kwargs):
+        raise OSError("no process that reads files could be started")
+
+    monkeypatch.setattr(document_tasks, "parse_file", fails)
+
+    told = [take_in(visit) for _ in range(4)]
+
+    assert told[-1]["books"]["waiting"] == told[0]["new"]
+    assert told[-1]["set_aside"] == []
+
+
+@pytest.mark.parametrize("first", ["conseil.mp3", "conseil.srt"])
+def test_a_recording_waits_for_its_transcript_and_no_longer(visit, inbox, first):
+    """Whichever came first; one without a transcript stays set aside."""
+    contents = {
+        "conseil.mp3": b"ID3\x03" + bytes(99),
+        "conseil.srt": b"1\n00:00:01,000 --> 00:00:04,000\nLe quai sera ferme en avril.\n",
+    }
+    (inbox / "autre.mp3").write_bytes(b"ID3\x03" + bytes(98))
+    (inbox / first).write_bytes(contents.pop(first))
+    told = take_in(visit)
+    assert told["books"]["set_aside"] == 1 + (first == "conseil.mp3")
+    for name, content in contents.items():
+        (inbox / name).write_bytes(content)
+
+    take_in(visit)
+    told = take_in(visit)
+
+    assert [Path(each["uri"]).name for each in told["set_aside"]] == ["autre.mp3"]
+    assert told["books"]["waiting"] == 0
+    chain(visit)
+    assert chain(visit) == 0
+    (hit,) = ask(visit.connection, TOWN, "quand le quai sera-t-il fermé", top_k=1)
+    assert hit.uri.endswith("conseil.srt")
 
 
 def test_new_sizes_cut_everything_again_and_the_old_index_answers_meanwhile(visit):

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, cast
 
 from include.contributions.sources.boundary import cleaned
 from include.documents.model import LeftOut
+from include.documents.parsing.sentences import process_failed
 from include.documents.sources.crawl import Companion, companions
 from include.documents.sources.inspection import (
     ELSEWHERE,
@@ -126,11 +127,15 @@ class _Walk:
                 yield LeftOut(self._uri(folder), "waits", unreadable(error))
                 continue
             names = [entry for entry in entries if not is_temporary(entry.name)]
-            noted = companions([entry for entry in names if not _is_folder(entry)])
+            refused = {entry.name: self._refused(entry) for entry in names}
+            # A note is opened: never one that a link takes from elsewhere, nor a pipe without an end.
+            noted = companions(
+                [entry for entry in names if not refused[entry.name] and _is_file(entry)]
+            )
             inner: list[Location] = []
             for entry in names:
-                if (refused := self._refused_link(entry)) is not None:
-                    yield refused
+                if (left_out := refused[entry.name]) is not None:
+                    yield left_out
                 elif _is_folder(entry):
                     inner.append(entry)
                 else:
@@ -150,6 +155,12 @@ class _Walk:
                     continue
             yield LeftOut(found.uri, "waits", GROWING)
 
+    def _refused(self, entry: Location) -> LeftOut | None:
+        try:
+            return self._refused_link(entry)
+        except OSError as error:
+            return LeftOut(self._uri(entry), "waits", unreadable(error))
+
     def _refused_link(self, entry: Location) -> LeftOut | None:
         if self._real_root is None or not isinstance(entry, Path) or not entry.is_symlink():
             return None
@@ -164,6 +175,9 @@ class _Walk:
             seen = self._inspected(location, noted)
         except OSError as error:
             seen = LeftOut(self._uri(location), "waits", unreadable(error))
+        except Exception:
+            log.warning("%s cannot be looked at", self._uri(location), exc_info=True)
+            seen = LeftOut(self._uri(location), "set_aside", process_failed())
         if seen is not None:
             yield seen
 
@@ -230,6 +244,14 @@ def _local(root: Location) -> Location:
 def _is_folder(entry: Location) -> bool:
     try:
         return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry: Location) -> bool:
+    # Of an object store one question is enough: it has no pipes.
+    try:
+        return entry.is_file() if isinstance(entry, Path) else not entry.is_dir()
     except OSError:
         return False
 

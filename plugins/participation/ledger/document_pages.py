@@ -55,7 +55,7 @@ listed AS (
                     SELECT FROM document_set_aside s WHERE s.document_id = met.document_id
                     AND s.municipality = %(municipality)s AND s.resolved_at IS NULL) THEN 'set_aside'
                 WHEN d.parsed_at IS NULL THEN 'waits'
-                WHEN d.pages_read = 0 THEN 'unreadable'
+                WHEN d.pages_read = 0 AND d.page_count > 0 THEN 'unreadable'
                 WHEN EXISTS (SELECT FROM index_version v JOIN index_document i USING (index_id)
                              WHERE v.municipality = %(municipality)s AND v.state = 'live'
                              AND i.document_id = met.document_id AND i.text_hash = d.text_hash)

@@ -23,6 +23,9 @@ from participation.ledger.outbox import DOCUMENT_PARSED, announce
 
 Outcome = Literal["new", "changed", "unchanged"]
 
+OCR_TRIED = frozenset({"unreadable_scan", "untrusted_layer"})
+"""Reasons for which a page is set aside only after OCR."""
+
 TO_PARSE = """
 SELECT DISTINCT ON (o.document_id) o.document_id, o.size_bytes, o.stored_path,
        NOT EXISTS (SELECT FROM document d WHERE d.document_id = o.document_id),
@@ -39,6 +42,28 @@ WHERE o.municipality = %(municipality)s AND o.superseded_at IS NULL
   {one}
 ORDER BY o.document_id, o.origin_id
 LIMIT %(limit)s
+"""
+
+STEM = r"regexp_replace({uri}, '\.[^./]*$', '')"
+"""A name without its ending; folder and all."""
+
+HAS_TRANSCRIPT = f"""
+SELECT FROM document_origin r JOIN document_origin t
+    ON t.municipality = r.municipality AND t.superseded_at IS NULL
+    AND {STEM.format(uri="t.uri")} = {STEM.format(uri="r.uri")}
+JOIN document d ON d.document_id = t.document_id
+WHERE r.municipality = %(municipality)s AND r.document_id = %(document_id)s
+  AND r.superseded_at IS NULL AND d.parsed_at IS NOT NULL
+  AND d.media IN ('srt', 'vtt', 'transcript')
+LIMIT 1
+"""
+
+RESOLVE_RECORDINGS = f"""
+UPDATE document_set_aside s SET (resolved_at, resolution) = (now(), 'its transcript was read')
+WHERE s.municipality = %(municipality)s AND s.reason = 'no_transcript' AND s.resolved_at IS NULL
+  AND EXISTS (SELECT FROM document_origin t WHERE t.municipality = s.municipality
+              AND t.document_id = %(document_id)s AND t.superseded_at IS NULL
+              AND {STEM.format(uri="t.uri")} = {STEM.format(uri="s.uri")})
 """
 
 SAVE_DOCUMENT = """
@@ -199,6 +224,20 @@ class LedgerDocuments:
         ).fetchall()
         return [ToParse(Kept(row[0], row[1], row[2], is_new=False), *row[3:]) for row in rows]
 
+    def pages_by_ocr(self, document_id: str, parser_version: str) -> list[Page]:
+        """Return the pages of a document that OCR has looked at; of any other none.
+
+        A page that was read while OCR was away is not among them: OCR might read more of it.
+        """
+        rows = self.connection.execute(
+            "SELECT page_number, content, method, confidence, rotation, reason FROM page"
+            " WHERE document_id = %s AND parser_version = %s ORDER BY page_number",
+            (document_id, parser_version),
+        ).fetchall()
+        pages = [Page(*row) for row in rows]
+        by_ocr = any(page.method == "ocr" or page.reason in OCR_TRIED for page in pages)
+        return pages if by_ocr else []
+
     def add_document(
         self, kept: Kept, media: Media, parsed: ParsedDocument, parser_version: str
     ) -> bool:
@@ -241,6 +280,47 @@ class LedgerDocuments:
                 self.run_id,
             ),
         )
+
+    def count_failure(self, uri: str, document_id: str, why: SetAside, version: str) -> int:
+        """Note that reading a document failed and is to be tried again; say how often it did so far.
+
+        The note is closed: the document waits on.
+        """
+        with self.connection.transaction():
+            self.connection.execute(
+                "INSERT INTO document_set_aside (municipality, uri, document_id, step, reason,"
+                " detail, version, run_id, resolved_at, resolution)"
+                " VALUES (%s, %s, %s, 'parse', %s, %s, %s, %s, now(), 'to be tried again')",
+                (
+                    self.municipality,
+                    uri,
+                    document_id,
+                    why.reason,
+                    why.detail,
+                    version,
+                    self.run_id,
+                ),
+            )
+            row = self.connection.execute(
+                "SELECT count(*) FROM document_set_aside WHERE municipality = %s"
+                " AND document_id = %s AND step = 'parse' AND reason = %s AND version = %s",
+                (self.municipality, document_id, why.reason, version),
+            ).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate always gives one row
+        return int(row[0])
+
+    def has_transcript(self, document_id: str) -> bool:
+        """Say whether a transcript of the same name, in the same folder, was read."""
+        row = self.connection.execute(
+            HAS_TRANSCRIPT, {"municipality": self.municipality, "document_id": document_id}
+        ).fetchone()
+        return row is not None
+
+    def resolve_recordings(self, document_id: str) -> int:
+        """Let the recordings that a transcript belongs to be looked at again; say how many."""
+        return self.connection.execute(
+            RESOLVE_RECORDINGS, {"municipality": self.municipality, "document_id": document_id}
+        ).rowcount
 
     def resolve(self, uri: str, resolution: str) -> int:
         """Close what is set aside of a source, so that it is tried again; return how many rows."""
