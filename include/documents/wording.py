@@ -65,6 +65,7 @@ STANDING_SENTENCES = {
 
 STEPS = {
     "find": "Recherche des fichiers",
+    "fetch": "Demande au site",
     "plan": "Répartition",
     "choose": "Choix du lecteur",
     "parse": "Lecture",
@@ -89,6 +90,7 @@ FIGURES = {
     "changed": "fichiers modifiés",
     "unchanged": "fichiers inchangés",
     "waits": "fichiers à revoir au prochain passage",
+    "addresses_left": "adresses à demander au prochain passage",
     "elsewhere": "fichiers laissés aux contributions",
     "set_aside": "mis de côté",
     "done": "documents traités",
