@@ -113,7 +113,7 @@ def document_intake() -> None:
         """
         return document_tasks.choose_readers(visit, ocr=_asked(params)["ocr"])
 
-    @step_task
+    @step_task(step="plan")
     def plan(kind: str, *, visit: Visit, params: dict[str, Any] | None = None) -> list[int]:
         """Number the workers of one kind: its share of the cores, and never more than documents wait."""
         visit.item = kind

@@ -215,6 +215,21 @@ def test_a_document_that_is_nowhere_is_missed_by_the_books(steps):
         document_books.balance(steps.connection, TOWN, PARSER)
 
 
+def test_the_figures_of_an_intake_tell_what_waits_from_what_is_set_aside(steps):
+    """Kept and neither read nor set aside; a trouble that another town has with the bytes is not ours."""
+    since = steps.rows("SELECT now()")[0][0]
+    for name in ("read", "waits", "aside"):
+        steps.keep(f"{name}.pdf", name)
+    steps.parse("read", "Le port est ensablé.")
+    steps.documents.set_aside("aside.pdf", sha("aside"), "parse", UNREADABLE, PARSER)
+    other = Steps(steps.connection, "ailleurs")
+    other.documents.set_aside("waits.pdf", sha("waits"), "parse", UNREADABLE, PARSER)
+
+    found = document_books.of_intake(steps.connection, TOWN, bm25.ENGINE, since, "run-1")
+
+    assert (found.documents, found.documents_waiting, found.documents_set_aside) == (1, 1, 1)
+
+
 def test_chunks_of_a_text_that_is_gone_are_dropped(steps):
     """A slow attempt that cut the text of before stores nothing; the new text still waits."""
     steps.keep("a.pdf", "one")
