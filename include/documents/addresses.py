@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from include.contributions.sources.boundary import cleaned
 from include.errors import PermanentError
 
 Resolver = Callable[[str, int], Collection[str]]
@@ -185,13 +186,26 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def shown_url(url: str) -> str:
+def address_name(url: str) -> str:
+    """Call an address by itself; one that is refused as it is written, without what may be a password.
+
+    >>> address_name("https://example.org/a@b"), address_name("https://a:b@example.org/page")
+    ('https://example.org/a@b', 'https://…@example.org/page')
+    """
+    try:
+        _parts(url)
+    except AddressRefusedError:
+        return cleaned(shown_url(url, MAX_URL_CHARACTERS))[0]
+    return cleaned(url)[0]
+
+
+def shown_url(url: str, limit: int = 200) -> str:
     """Write an address for a person: short, without what may be a password and control characters.
 
     >>> shown_url("https://a:b@example.org/page")
     'https://…@example.org/page'
     """
-    clean = "".join(character if character.isprintable() else "�" for character in url[:200])
+    clean = "".join(character if character.isprintable() else "�" for character in url[:limit])
     return re.sub(r"//[^/@]*@", "//…@", clean)
 
 

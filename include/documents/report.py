@@ -193,7 +193,8 @@ class StepTime:
 
     step: str
     at: datetime
-    what: str = ""
+    number: int | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +413,7 @@ def _environment() -> Environment:
     made = environment(shown)
     made.filters.update(
         act_kind=wording.act_kind,
+        given=lambda step: wording.given(step.step, step.number, step.name),
         figure=_figure_label,
         media=lambda code: wording.MEDIA.get(code, code),
         method=lambda code: wording.METHODS.get(code, code),

@@ -5,15 +5,20 @@ so that a run that died, came twice or came late ends where any other would.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.exceptions import AirflowSkipException
 
 from include.dockets import fits
+from include.documents.addresses import address_name
 from include.documents.chunking import SPLITTER_VERSION, ChunkSizes
 from include.documents.intake import take_files
 from include.documents.model import (
@@ -31,9 +36,11 @@ from include.documents.parsing import PARSER_VERSION, OcrSettings, parse_file
 from include.documents.parsing.ocr import obstacle
 from include.documents.parsing.sentences import process_failed, set_aside
 from include.documents.sniffing import sniff
+from include.documents.sources.folder import uri_of
 from include.documents.sources.inspection import Location
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, TransientError
 from participation.ledger import document_books
+from participation.ledger.addresses import LedgerAddresses
 from participation.ledger.chunks import LedgerChunks
 from participation.ledger.documents import LedgerDocuments, ToParse
 from participation.steps import Visit
@@ -43,9 +50,9 @@ UNKNOWN = "unknown"
 """Noted instead of a medium where the bytes are of no kind that can be read."""
 
 READERS = {
-    "document": "read_documents",
-    "image": "read_images",
-    "video": "read_transcripts",
+    "document": "plan_documents",
+    "image": "plan_images",
+    "video": "plan_transcripts",
     UNKNOWN: "set_aside_unknown",
 }
 """The branch, by what the bytes are."""
@@ -75,6 +82,10 @@ IN_ITS_TRANSCRIPT = ParsedDocument(
 )
 """A recording has no pages of its own."""
 
+ADDRESSES_A_RUN = 200
+ADDRESSES_BUDGET_S = 900.0
+"""Slow sites take 90 s each: what has no turn within this time is asked by a later run."""
+
 SEEN_AT_ONCE = 500
 """Sources that have not changed are noted together: a commit for each would cost more than reading it."""
 
@@ -97,49 +108,100 @@ def find_documents(visit: Visit, params: dict[str, Any]) -> dict[str, Any]:
     documents = _documents(visit)
     counts = dict.fromkeys(("new", "changed", "unchanged", "waits", "elsewhere", "set_aside"), 0)
     waiting: list[str] = []
-    seen: list[str] = []
+    seen: dict[bool, list[str]] = {False: [], True: []}
     for outcome in _outcomes(visit, folder, urls, documents):
         match outcome:
             case Received():
                 noted = _noted(visit, documents, outcome)
                 counts[noted] += 1
                 if noted == "unchanged":
-                    seen.append(outcome.uri)
+                    seen[_is_fetched(outcome)].append(outcome.uri)
             case Unchanged():
-                seen.append(outcome.uri)
+                seen[_is_fetched(outcome)].append(outcome.uri)
                 counts["unchanged"] += 1
             case LeftOut():
                 counts[outcome.standing] += 1
                 log.info("%s: %s (%s)", outcome.standing, outcome.uri, outcome.why.detail)
-                if outcome.standing == "set_aside":
-                    documents.set_aside(outcome.uri, None, "find", outcome.why)
-                elif outcome.standing == "waits":
+                if outcome.standing == "waits":
                     waiting.append(f"{outcome.uri[-120:]}: {outcome.why.detail}"[:300])
-        if len(seen) >= SEEN_AT_ONCE:
-            documents.seen_again(seen)
-            seen.clear()
-    documents.seen_again(seen)
+        _note_seen(documents, seen, SEEN_AT_ONCE)
+    _note_seen(documents, seen)
     if sizes is not None:
         chunks = LedgerChunks(visit.connection, visit.settings.municipality)
         chunks.choose(sizes, SPLITTER_VERSION, visit.attempt.run_id)
     visit.input_size = sum(counts.values())
     visit.output_size = counts["new"] + counts["changed"]
-    return {**counts, "waiting": waiting[:10]}
+    addresses = LedgerAddresses(visit.connection, visit.settings.municipality)
+    return {**counts, "addresses_left": addresses.count_due(), "waiting": waiting[:10]}
+
+
+def _is_fetched(outcome: Received | Unchanged) -> bool:
+    return isinstance(outcome, Unchanged) or outcome.source == "url"
+
+
+def _note_seen(
+    documents: LedgerDocuments, seen: Mapping[bool, list[str]], at_least: int = 1
+) -> None:
+    for fetched, uris in seen.items():
+        if len(uris) >= at_least:
+            documents.seen_again(uris, fetched=fetched)
+            uris.clear()
 
 
 def _outcomes(
     visit: Visit, folder: str | None, urls: Sequence[str], documents: LedgerDocuments
 ) -> Iterator[Received | Unchanged | LeftOut]:
-    store = visit.settings.documents
     if folder or not urls:
-        yield from take_files(_location(visit, folder), store)
-    if urls:
-        from include.documents.sources.urls import take_urls  # noqa: PLC0415 - loads the HTTP library
-        from participation.hooks.web import web_client  # noqa: PLC0415 - the same
+        yield from _look_through(visit, _location(visit, folder), documents)
+    if urls or not folder:
+        yield from _ask_sites(visit, urls, documents)
 
-        asked = [url.strip() for url in urls]
-        known = {url: known for url in asked if (known := documents.known_origin(url))}
-        yield from take_urls(asked, store, web_client(), known)
+
+def _look_through(
+    visit: Visit, root: Location, documents: LedgerDocuments
+) -> Iterator[Received | LeftOut]:
+    """Take a folder's files; what was set aside there and is not met any more is closed at the end."""
+    left: dict[str, set[str]] = {"set_aside": set(), "waits": set(), "elsewhere": set()}
+    for outcome in take_files(root, visit.settings.documents):
+        if isinstance(outcome, LeftOut):
+            left[outcome.standing].add(outcome.uri)
+            if outcome.standing == "set_aside":
+                documents.set_aside(outcome.uri, None, "find", outcome.why)
+        yield outcome
+    documents.close_unmet(uri_of(root), left["set_aside"], left["waits"])
+
+
+def _ask_sites(
+    visit: Visit, urls: Sequence[str], documents: LedgerDocuments
+) -> Iterator[Received | Unchanged | LeftOut]:
+    """Ask the given addresses, or those whose turn it is, as long as there is time for another one."""
+    addresses = LedgerAddresses(visit.connection, visit.settings.municipality)
+    given = list(dict.fromkeys(filter(None, (url.strip() for url in urls))))
+    # The guard will refuse the others as they are written: nothing of them is kept.
+    usable = [url for url in given if address_name(url) == url]
+    addresses.want(usable)
+    due = addresses.due(ADDRESSES_A_RUN, usable if given else None)
+    asked = [*(url for url in given if address_name(url) != url), *due]
+    if not asked:
+        return
+    from include.documents.sources.urls import take_urls  # noqa: PLC0415 - loads the HTTP library
+    from participation.hooks.web import documents_client  # noqa: PLC0415 - the same
+
+    client = documents_client()
+    until = time.monotonic() + ADDRESSES_BUDGET_S
+    for place, url in enumerate(asked):
+        if time.monotonic() >= until:
+            log.info("no time for %s more addresses: a later run asks them", len(asked) - place)
+            return
+        known = documents.known_origin(url, fetched=True)
+        for outcome in take_urls(
+            [url], visit.settings.documents, client, {url: known} if known else None
+        ):
+            if isinstance(outcome, LeftOut):
+                documents.set_aside(outcome.uri, None, "fetch", outcome.why)
+            yield outcome
+            waits = isinstance(outcome, LeftOut) and outcome.standing == "waits"
+            addresses.asked(url, answered=not isinstance(outcome, LeftOut), waits=waits)
 
 
 def _location(visit: Visit, folder: str | None) -> Location:
@@ -175,7 +237,7 @@ def _indexable(uri: str) -> str:
 
 
 def _note(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
-    before = documents.known_origin(received.uri)
+    before = documents.known_origin(received.uri, fetched=_is_fetched(received))
     as_before = Validators(received.kept.document_id, received.etag, received.last_modified)
     if received.kept.is_new:
         # Bytes that were lost are back: what was set aside for it is tried again.
@@ -186,10 +248,7 @@ def _note(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
         media = _sniffed(visit.settings.documents, received.kept.stored_path, received.metadata)
         noted = UNKNOWN if isinstance(media, SetAside) else str(media)
         received = replace(received, metadata={**received.metadata, "media": noted})
-    outcome = documents.keep_origin(received)
-    if outcome == "new":
-        documents.resolve(received.uri, "taken in")
-    return outcome
+    return documents.keep_origin(received)
 
 
 def _sniffed(store: Path, stored_path: str, metadata: dict[str, Any]) -> Media | SetAside:
@@ -209,23 +268,48 @@ def _asked_sizes(visit: Visit, params: dict[str, Any]) -> ChunkSizes | None:
     )
 
 
-# Plan and choose
+# Choose and plan
 
 
-def plan_reading(visit: Visit, cores: int, *, ocr: bool) -> list[int]:
-    """Number the workers: one per document that waits, at most one per core.
+def choose_readers(visit: Visit, *, ocr: bool) -> list[str]:
+    """Name the branches whose kinds of documents wait.
 
     Raises:
         AirflowSkipException: Nothing waits.
     """
-    return workers(visit, len(_waiting(visit, ocr=ocr)), cores, "every document is read")
-
-
-def choose_readers(visit: Visit, *, ocr: bool) -> list[str]:
-    """Name the tasks whose kinds of documents wait."""
-    kinds = {_kind(visit, each) for each in _waiting(visit, ocr=ocr)}
-    visit.output_size = len(kinds)
+    kinds = _kinds(visit, ocr=ocr)
+    visit.input_size, visit.output_size = kinds.total(), len(kinds)
+    if not kinds:
+        raise AirflowSkipException("nothing to do: every document is read")
     return sorted(READERS[kind] for kind in kinds)
+
+
+def plan_reading(visit: Visit, kind: str, cores: int, *, ocr: bool) -> list[int]:
+    """Number the workers of one kind: its share of the cores, and no more than documents wait.
+
+    Raises:
+        AirflowSkipException: None of this kind waits any more.
+    """
+    kinds = _kinds(visit, ocr=ocr)
+    del kinds[UNKNOWN]  # these are set aside in a moment, by a task that is not mapped
+    share = shares(kinds, cores).get(kind, 0)
+    return workers(visit, kinds[kind], share, f"every {kind} is read")
+
+
+def shares(waiting: Mapping[str, int], cores: int) -> dict[str, int]:
+    """Divide the cores among what waits: one for each kind, the others to where most wait.
+
+    >>> shares({"document": 90, "image": 10}, 4), shares({"document": 1, "image": 1, "video": 1}, 2)
+    ({'document': 3, 'image': 1}, {'document': 1, 'image': 1, 'video': 1})
+    """
+    given = dict.fromkeys(waiting, 1)
+    for _ in range(cores - len(given) if given else 0):
+        given[max(given, key=lambda kind: waiting[kind] / given[kind])] += 1
+    return given
+
+
+def _kinds(visit: Visit, *, ocr: bool) -> Counter[str]:
+    return Counter(_kind(visit, each) for each in _waiting(visit, ocr=ocr))
 
 
 def _waiting(visit: Visit, *, ocr: bool) -> list[ToParse]:

@@ -29,13 +29,13 @@ def test_an_unchanged_file_is_one_origin_and_a_changed_one_two(steps):
     """The uri has one current row; what it held before stays on record as superseded."""
     assert steps.keep("a.pdf", "one", etag="v1") == "new"
     assert steps.keep("a.pdf", "one", etag="v2") == "unchanged"
-    assert steps.documents.known_origin("a.pdf").etag == "v2"
+    assert steps.documents.known_origin("a.pdf", fetched=False).etag == "v2"
     assert steps.keep("a.pdf", "two") == "changed"
 
     assert steps.rows(
         "SELECT document_id, superseded_at IS NULL FROM document_origin ORDER BY origin_id"
     ) == [(sha("one"), False), (sha("two"), True)]
-    assert steps.documents.known_origin("a.pdf").document_id == sha("two")
+    assert steps.documents.known_origin("a.pdf", fetched=False).document_id == sha("two")
 
 
 def test_the_same_bytes_under_two_names_are_parsed_once(steps):
@@ -214,6 +214,21 @@ def test_a_document_that_is_nowhere_is_missed_by_the_books(steps):
 
     with pytest.raises(ReconciliationError, match="documents do not add up"):
         document_books.balance(steps.connection, TOWN, PARSER)
+
+
+def test_the_figures_of_an_intake_tell_what_waits_from_what_is_set_aside(steps):
+    """Kept and neither read nor set aside; a trouble that another town has with the bytes is not ours."""
+    since = steps.rows("SELECT now()")[0][0]
+    for name in ("read", "waits", "aside"):
+        steps.keep(f"{name}.pdf", name)
+    steps.parse("read", "Le port est ensablé.")
+    steps.documents.set_aside("aside.pdf", sha("aside"), "parse", UNREADABLE, PARSER)
+    other = Steps(steps.connection, "ailleurs")
+    other.documents.set_aside("waits.pdf", sha("waits"), "parse", UNREADABLE, PARSER)
+
+    found = document_books.of_intake(steps.connection, TOWN, bm25.ENGINE, since, "run-1")
+
+    assert (found.documents, found.documents_waiting, found.documents_set_aside) == (1, 1, 1)
 
 
 def test_chunks_of_a_text_that_is_gone_are_dropped(steps):

@@ -318,6 +318,14 @@ def test_the_report_of_a_document(browser, steps, ledger):
         for step in ("Recherche", "Lecture", "Découpage", "Vecteurs", "Index")
     ]
     assert order == sorted(order)
+    ((chunks,),) = steps.rows("SELECT count(*) FROM chunk WHERE NOT is_parent")
+    for gave in (
+        f"{chunks}\u00a0passages",
+        f"{chunks}\u00a0vecteurs, bm25-fr-1",
+        "2\u00a0thèmes",
+        "version 1, bm25-fr-1",
+    ):
+        assert f" : {gave}<br>" in shown
     old = see(browser, f"/documents/{sha('old')}")
     assert "ancienne version" in old
     assert f'href="../documents/{sha("a")}"' in old

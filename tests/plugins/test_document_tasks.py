@@ -89,7 +89,6 @@ def take_in(visit, **params):
     """Do what document_intake does, task by task; what ``reconcile`` says."""
     found = document_tasks.find_documents(visit, params)
     try:
-        document_tasks.plan_reading(visit, 2, ocr=False)
         for reader in document_tasks.choose_readers(visit, ocr=False):
             document_tasks.read_kind(visit, READERS[reader], ocr=False, on_error="continue")
     except AirflowSkipException:

@@ -234,6 +234,14 @@ class _Walk:
         return cleaned(str(location.name))[0][:MAX_NAME_CHARACTERS]
 
 
+def uri_of(root: Location) -> str:
+    """Name a folder as the files under it are named."""
+    local = _local(root)
+    if isinstance(local, Path):
+        return absolute_name(local)
+    return cleaned(str(local))[0][:MAX_NAME_CHARACTERS].rstrip("/")
+
+
 def _local(root: Location) -> Location:
     """Use the machine's own paths where an object store is a folder of this machine: they know links."""
     if not isinstance(root, Path) and getattr(root, "protocol", None) in {"file", "local"}:

@@ -57,10 +57,22 @@ CREATE TABLE document_origin (
     last_seen_at timestamptz NOT NULL DEFAULT now(),
     superseded_at timestamptz
 );
-CREATE UNIQUE INDEX document_origin_current ON document_origin (municipality, uri)
+CREATE UNIQUE INDEX document_origin_current ON document_origin (municipality, uri, (source = 'url'))
     WHERE superseded_at IS NULL;
+COMMENT ON INDEX document_origin_current IS 'The copy of a page that lies in a folder and the page itself, as fetched, stand beside each other: neither replaces the other.';
 CREATE INDEX document_origin_document ON document_origin (document_id);
 COMMENT ON TABLE document_origin IS 'Where bytes were met. A changed file is a new row and the old one is superseded, never removed. Bytes that could not be used have no row in document.';
+
+CREATE TABLE document_address (
+    municipality text NOT NULL,
+    uri text NOT NULL,
+    wanted_at timestamptz NOT NULL DEFAULT now(),
+    asked_at timestamptz,
+    again_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (municipality, uri)
+);
+COMMENT ON TABLE document_address IS 'Addresses that documents are fetched from, kept from the form on: one that did not answer, or whose turn did not come, is asked by a later run.';
+COMMENT ON COLUMN document_address.wanted_at IS 'When a person asked for it or it last answered; a month later it is not asked any more.';
 
 CREATE TABLE document_set_aside (
     set_aside_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -137,22 +137,22 @@ FROM document_set_aside WHERE municipality = %(municipality)s
 """
 
 STEPS = """
-SELECT 'find', min(first_seen_at), '' FROM document_origin
+SELECT 'find', min(first_seen_at), NULL::bigint, '' FROM document_origin
 WHERE (municipality, document_id) = (%(municipality)s, %(document_id)s)
-UNION ALL SELECT 'parse', parsed_at, '' FROM document
+UNION ALL SELECT 'parse', parsed_at, NULL, '' FROM document
 WHERE document_id = %(document_id)s AND parsed_at IS NOT NULL
-UNION ALL SELECT 'chunk', chunked_at, chunk_count || ' passages' FROM document_chunking
+UNION ALL SELECT 'chunk', chunked_at, chunk_count, '' FROM document_chunking
 WHERE (document_id, text_hash) = (%(document_id)s, %(text_hash)s)
-UNION ALL SELECT 'embed', embedded_at, embedding_count || ' vecteurs, ' || engine
+UNION ALL SELECT 'embed', embedded_at, embedding_count, engine
 FROM document_embedding WHERE (document_id, text_hash) = (%(document_id)s, %(text_hash)s)
-UNION ALL (SELECT DISTINCT ON (v.engine) 'index', v.live_at, 'version ' || v.index_id || ', ' || v.engine
+UNION ALL (SELECT DISTINCT ON (v.engine) 'index', v.live_at, v.index_id, v.engine
 FROM index_version v JOIN index_document i USING (index_id)
 WHERE v.municipality = %(municipality)s AND v.live_at IS NOT NULL
   AND (i.document_id, i.text_hash) = (%(document_id)s, %(text_hash)s)
 ORDER BY v.engine, v.live_at)
-UNION ALL SELECT 'themes', found_at, theme_count || ' thèmes' FROM document_theme
+UNION ALL SELECT 'themes', found_at, theme_count, '' FROM document_theme
 WHERE (document_id, text_hash, engine) = (%(document_id)s, %(text_hash)s, %(engine)s)
-UNION ALL (SELECT 'dataset', s.created_at, s.name || ', version ' || s.version FROM dataset s
+UNION ALL (SELECT 'dataset', s.created_at, s.version, s.name FROM dataset s
 WHERE s.municipality = %(municipality)s AND EXISTS (
     SELECT FROM dataset_example e
     WHERE (e.dataset_id, e.document_id) = (s.dataset_id, %(document_id)s))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -133,21 +133,52 @@ class LedgerDocuments:
     municipality: str
     run_id: str | None = None
 
-    def known_origin(self, uri: str) -> Validators | None:
-        """Return what was last kept of a source, for a conditional request."""
+    def known_origin(self, uri: str, *, fetched: bool) -> Validators | None:
+        """Return what was last kept of a source, for a conditional request.
+
+        Args:
+            uri: Its name.
+            fetched: Whether what the address itself gave is meant, or what lies in a folder; a crawl's
+                copy of a page goes by the page's address too.
+        """
         row = self.connection.execute(
             "SELECT document_id, etag, last_modified FROM document_origin"
-            " WHERE municipality = %s AND uri = %s AND superseded_at IS NULL",
-            (self.municipality, uri),
+            " WHERE municipality = %s AND uri = %s AND (source = 'url') = %s"
+            " AND superseded_at IS NULL",
+            (self.municipality, uri, fetched),
         ).fetchone()
         return Validators(*row) if row else None
 
-    def seen_again(self, uris: Sequence[str]) -> None:
-        """Note that these sources were met as they are on record."""
-        self.connection.execute(
-            "UPDATE document_origin SET last_seen_at = now()"
-            " WHERE municipality = %s AND uri = ANY(%s) AND superseded_at IS NULL",
-            (self.municipality, list(uris)),
+    def seen_again(self, uris: Sequence[str], *, fetched: bool) -> None:
+        """Note that these sources were met as they are on record; what kept them out is over."""
+        with self.connection.transaction():
+            self.connection.execute(
+                "UPDATE document_origin SET last_seen_at = now()"
+                " WHERE municipality = %s AND uri = ANY(%s) AND (source = 'url') = %s"
+                " AND superseded_at IS NULL",
+                (self.municipality, list(uris), fetched),
+            )
+            self._close("fetch" if fetched else "find", uris, "met again")
+
+    def close_unmet(self, root: str, left_out: Collection[str], unlisted: Collection[str]) -> None:
+        """Close what was set aside under a folder and is not there any more, or is no trouble now.
+
+        Args:
+            root: The folder, or the one file, that was looked through to its end.
+            left_out: What this look set aside again.
+            unlisted: What it could not look into; nothing is known of what lies there.
+        """
+        rows = self.connection.execute(
+            "SELECT uri FROM document_set_aside WHERE municipality = %s AND step = 'find'"
+            " AND resolved_at IS NULL AND (uri = %s OR starts_with(uri, %s))",
+            (self.municipality, root, f"{root}/"),
+        ).fetchall()
+        inside = tuple(f"{uri}/" for uri in unlisted)
+        kept = {*left_out, *unlisted}
+        self._close(
+            "find",
+            [uri for (uri,) in rows if uri not in kept and not uri.startswith(inside)],
+            "gone, or no trouble any more",
         )
 
     def keep_origin(self, received: Received) -> Outcome:
@@ -155,9 +186,11 @@ class LedgerDocuments:
 
         Bytes that were parsed long ago are announced again: the index has to hear of them.
         """
+        fetched = received.source == "url"
         values = {
             "municipality": self.municipality,
             "uri": received.uri,
+            "fetched": fetched,
             "document_id": received.kept.document_id,
             "size_bytes": received.kept.size_bytes,
             "stored_path": received.kept.stored_path,
@@ -168,12 +201,14 @@ class LedgerDocuments:
         }
         with self.connection.transaction():
             self._lock("origin", received.uri)
-            before = self.known_origin(received.uri)
+            before = self.known_origin(received.uri, fetched=fetched)
+            self._close("fetch" if fetched else "find", [received.uri], "taken in")
             if before and before.document_id == received.kept.document_id:
                 self.connection.execute(
                     "UPDATE document_origin SET last_seen_at = now(), etag = %(etag)s,"
                     " last_modified = %(last_modified)s WHERE municipality = %(municipality)s"
-                    " AND uri = %(uri)s AND superseded_at IS NULL",
+                    " AND uri = %(uri)s AND (source = 'url') = %(fetched)s"
+                    " AND superseded_at IS NULL",
                     values,
                 )
                 return "unchanged"
@@ -181,7 +216,7 @@ class LedgerDocuments:
                 self.connection.execute(
                     "UPDATE document_origin SET superseded_at = now()"
                     " WHERE municipality = %(municipality)s AND uri = %(uri)s"
-                    " AND superseded_at IS NULL",
+                    " AND (source = 'url') = %(fetched)s AND superseded_at IS NULL",
                     values,
                 )
                 self._resolve("uri", received.uri, "a newer version of the file")
@@ -421,6 +456,13 @@ class LedgerDocuments:
             f" WHERE municipality = %s AND {column} = %s AND resolved_at IS NULL",
             (resolution, self.municipality, value),
         ).rowcount
+
+    def _close(self, step: str, uris: Sequence[str], resolution: str) -> None:
+        self.connection.execute(
+            "UPDATE document_set_aside SET resolved_at = now(), resolution = %s"
+            " WHERE municipality = %s AND step = %s AND uri = ANY(%s) AND resolved_at IS NULL",
+            (resolution, self.municipality, step, list(uris)),
+        )
 
     def _lock(self, step: str, item: str) -> None:
         hold(self.connection, f"{step} {item}")
