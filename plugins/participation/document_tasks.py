@@ -16,6 +16,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.dockets import fits
+from include.documents.addresses import is_address
 from include.documents.chunking import SPLITTER_VERSION, ChunkSizes
 from include.documents.intake import take_files
 from include.documents.model import (
@@ -223,7 +224,8 @@ def _outcomes(
         from participation.hooks.web import web_client  # noqa: PLC0415 - the same
 
         asked = [url.strip() for url in urls]
-        known = {url: known for url in asked if (known := documents.known_origin(url))}
+        whole = filter(is_address, asked)
+        known = {url: known for url in whole if (known := documents.known_origin(url))}
         yield from take_urls(asked, store, web_client(), known)
 
 

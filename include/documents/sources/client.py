@@ -29,6 +29,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Of an answer that is held in memory; a document is streamed and has a limit of its own."""
 
 _BLOCK_BYTES = 64 * 1024
+_SIZE_DIGITS = 18
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _USER_AGENT = "participation-workflows (municipal documents)"
 
@@ -122,6 +123,8 @@ class GuardedClient:
         session = self._sessions()
         session.trust_env = False
         session.headers.update({"User-Agent": _USER_AGENT, "Connection": "close"})
+        # Even when it follows none, the library reads the whole body of a redirect and its target.
+        session.get_redirect_target = _nowhere  # type: ignore[method-assign]
         for scheme in ("http://", "https://"):
             session.mount(scheme, GuardedAdapter(self._guard, deadline))
         return session
@@ -149,12 +152,23 @@ class GuardedClient:
                     f"L'adresse « {shown_url(url)} » renvoie ailleurs au lieu de "
                     "répondre : corriger l'adresse de la connexion.",
                 )
-            current = urljoin(current, location)
+            current = _target(current, location)
         raise UnusableAnswerError(
             "too_many_redirects",
             f"L'adresse « {shown_url(url)} » renvoie d'une page à l'autre plus de "
             f"{MAX_REDIRECTS} fois : indiquer l'adresse finale du document.",
         )
+
+
+def _nowhere(_response: requests.Response) -> None:
+    """Say that an answer redirects to nothing; :meth:`GuardedClient._answer` looks itself."""
+
+
+def _target(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise _bad_url(url) from None
 
 
 def _once(
@@ -183,11 +197,12 @@ def _once(
             "prévenir son responsable.",
         ) from error
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
-        raise UnusableAnswerError(
-            "bad_url", f"L'adresse « {shown_url(url)} » est inutilisable. La corriger."
-        ) from error
+        raise _bad_url(url) from error
     except (requests.exceptions.RequestException, OSError) as error:
         raise _no_answer(url, deadline) from error
+    except ValueError:
+        # Whatever the libraries say of a text that is none: their message may quote a header.
+        raise _bad_url(url) from None
 
 
 def _blocks(response: requests.Response, deadline: Deadline, url: str) -> Iterator[bytes]:
@@ -214,7 +229,8 @@ def _bounded(
     blocks: Iterator[bytes], response: requests.Response, max_bytes: int
 ) -> Iterator[bytes]:
     announced = response.headers.get("Content-Length", "")
-    size = int(announced) if announced.isdecimal() else 0
+    # A number of thousands of digits is one that Python refuses to read.
+    size = int(announced[:_SIZE_DIGITS]) if announced.isdecimal() else 0
     received = 0
     while size <= max_bytes:
         block = next(blocks, None)
@@ -229,6 +245,14 @@ def _bounded(
         "too_large",
         f"Ce que le site envoie dépasse {limit} Mo : la réception a été arrêtée. "
         "En fournir une version plus légère.",
+    )
+
+
+def _bad_url(url: str) -> UnusableAnswerError:
+    return UnusableAnswerError(
+        "bad_url",
+        f"L'adresse « {shown_url(url)} », ou celle à laquelle elle renvoie, est inutilisable. "
+        "La corriger.",
     )
 
 

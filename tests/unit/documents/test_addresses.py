@@ -69,6 +69,9 @@ def guard(*addresses, **arguments):
         ("http://example.org/\r\nHost: x", "bad_url"),
         ("http://example.org\\@127.0.0.1/", "bad_url"),
         ("http://example.org/" + "a" * 3000, "bad_url"),
+        ("http://example.org/" + "é" * 1000, "bad_url"),
+        ("http://example.org/\udc80", "bad_url"),
+        ("http://example.org/\0", "bad_url"),
     ],
 )
 def test_what_is_refused_as_written(url, reason):
