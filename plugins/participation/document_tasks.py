@@ -15,7 +15,7 @@ import psycopg
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.dockets import fits
+from include.dockets import fitting
 from include.documents.addresses import is_address
 from include.documents.chunking import SPLITTER_VERSION, ChunkSizes
 from include.documents.intake import take_files
@@ -196,7 +196,7 @@ def find_documents(visit: Visit, params: dict[str, Any]) -> dict[str, Any]:
                 counts["unchanged"] += 1
             case LeftOut():
                 counts[outcome.standing] += 1
-                log.info("%s: %s (%s)", outcome.standing, outcome.uri, outcome.why.detail)
+                log.info("%s: %r (%s)", outcome.standing, outcome.uri, outcome.why.detail)
                 if outcome.standing == "set_aside":
                     documents.set_aside(outcome.uri, None, "find", outcome.why)
                 elif outcome.standing == "waits":
@@ -210,7 +210,7 @@ def find_documents(visit: Visit, params: dict[str, Any]) -> dict[str, Any]:
         chunks.choose(sizes, SPLITTER_VERSION, visit.attempt.run_id)
     visit.input_size = sum(counts.values())
     visit.output_size = counts["new"] + counts["changed"]
-    return {**counts, "waiting": waiting[:10]}
+    return fitting("waiting", waiting[:10], counts)
 
 
 def _outcomes(
@@ -410,18 +410,16 @@ def reconcile_intake(visit: Visit, *, ocr: bool) -> dict[str, Any]:
         visit.connection, visit.settings.municipality, PARSER_VERSION
     ).as_dict()
     count, listed = document_books.set_aside(visit.connection, visit.settings.municipality)
-    result: dict[str, Any] = {"books": books, "set_aside_count": count, "set_aside": []}
+    result: dict[str, Any] = {"books": books, "set_aside_count": count}
     if why := obstacle(OcrSettings(enabled=ocr)):
         result["ocr"] = why
+    entries = []
     for uri, reason, detail in listed:
-        log.warning("set aside: %s: %s (%s)", uri, detail, reason)
-        entry = {"uri": uri[-300:], "reason": reason, "detail": detail[:300]}
-        if not fits({**result, "set_aside": [*result["set_aside"], entry]}):
-            break
-        result["set_aside"].append(entry)
+        log.warning("set aside: %r: %s (%s)", uri, detail, reason)
+        entries.append({"uri": uri[-300:], "reason": reason, "detail": detail[:300]})
     visit.input_size, visit.output_size = books["documents"], books["parsed"]
     check_run(visit)
-    return result
+    return fitting("set_aside", entries, result)
 
 
 def check_run(visit: Visit) -> None:
