@@ -10,7 +10,7 @@ import re
 import socket
 import unicodedata
 from collections.abc import Callable, Collection
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from include.errors import PermanentError
@@ -29,6 +29,12 @@ _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 _NAT64 = IPv6Network("64:ff9b::/96")
 # Public by their numbers, but the host's own services answer there (Azure's wire server).
 _SERVICE_ADDRESSES = frozenset({ip_address("168.63.129.16")})
+# Set apart for protocols, relays and documents; Python counts some or all of them among the public ones.
+_SET_APART = (
+    IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("3fff::/20"),
+)
 
 
 class AddressRefusedError(PermanentError):
@@ -115,7 +121,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     >>> [is_public(ip_address(each)) for each in ("93.184.215.14", "::ffff:127.0.0.1", "fe80::1")]
     [True, False, False]
     """
-    if address in _SERVICE_ADDRESSES:
+    if address in _SERVICE_ADDRESSES or any(address in network for network in _SET_APART):
         return False
     if isinstance(address, IPv6Address):
         packed = address.ipv4_mapped or address.sixtofour

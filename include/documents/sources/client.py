@@ -121,10 +121,10 @@ class GuardedClient:
 
     def _session(self, deadline: Deadline) -> requests.Session:
         session = self._sessions()
+        # The library would read a redirection's whole body, unpacked and without a limit.
+        session.get_redirect_target = _no_target  # type: ignore[method-assign]
         session.trust_env = False
         session.headers.update({"User-Agent": _USER_AGENT, "Connection": "close"})
-        # Even when it follows none, the library reads the whole body of a redirect and its target.
-        session.get_redirect_target = _nowhere  # type: ignore[method-assign]
         for scheme in ("http://", "https://"):
             session.mount(scheme, GuardedAdapter(self._guard, deadline))
         return session
@@ -152,7 +152,7 @@ class GuardedClient:
                     f"L'adresse « {shown_url(url)} » renvoie ailleurs au lieu de "
                     "répondre : corriger l'adresse de la connexion.",
                 )
-            current = _target(current, location)
+            current = _joined(current, location)
         raise UnusableAnswerError(
             "too_many_redirects",
             f"L'adresse « {shown_url(url)} » renvoie d'une page à l'autre plus de "
@@ -160,15 +160,8 @@ class GuardedClient:
         )
 
 
-def _nowhere(_response: requests.Response) -> None:
-    """Say that an answer redirects to nothing; :meth:`GuardedClient._answer` looks itself."""
-
-
-def _target(url: str, location: str) -> str:
-    try:
-        return urljoin(url, location)
-    except ValueError:
-        raise _bad_url(url) from None
+def _no_target(resp: requests.Response) -> str | None:  # noqa: ARG001 - as the library calls it
+    return None
 
 
 def _once(
@@ -196,13 +189,24 @@ def _once(
             f"La connexion sécurisée au site de « {shown_url(url)} » échoue (certificat) : "
             "prévenir son responsable.",
         ) from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
-        raise _bad_url(url) from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader):
+        raise _bad_url(url) from None
     except (requests.exceptions.RequestException, OSError) as error:
         raise _no_answer(url, deadline) from error
     except ValueError:
-        # Whatever the libraries say of a text that is none: their message may quote a header.
+        # Its words are those that it refuses, which may be a token.
         raise _bad_url(url) from None
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise UnusableAnswerError(
+            "bad_url",
+            f"L'adresse « {shown_url(url)} » renvoie à une autre qui est inutilisable : "
+            "prévenir le responsable du site.",
+        ) from None
 
 
 def _blocks(response: requests.Response, deadline: Deadline, url: str) -> Iterator[bytes]:
@@ -251,8 +255,7 @@ def _bounded(
 def _bad_url(url: str) -> UnusableAnswerError:
     return UnusableAnswerError(
         "bad_url",
-        f"L'adresse « {shown_url(url)} », ou celle à laquelle elle renvoie, est inutilisable. "
-        "La corriger.",
+        f"L'adresse « {shown_url(url)} », ou ce que la connexion y ajoute, est inutilisable. La corriger.",
     )
 
 

@@ -156,10 +156,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return float(written)
     try:
         moment = parsedate_to_datetime(written)
-        now = datetime.now(UTC)
-        return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    now = datetime.now(UTC)
+    return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else None
 
 
 def _header(reply: Reply, name: str) -> str | None:
