@@ -226,9 +226,10 @@ def _metadata(document: "PdfDocument") -> dict[str, str]:
 
 def _entry(document: "PdfDocument", name: str) -> str:
     try:
-        return document.get_metadata_value(name)
+        value: str = document.get_metadata_value(name)
     except UnicodeDecodeError:
         return ""  # half of a character: what the file says of itself is worth no page of it
+    return value
 
 
 _METADATA = {"title": "Title", "author": "Author", "creator": "Creator", "producer": "Producer"}
