@@ -65,8 +65,8 @@ def keep(blocks: Iterable[bytes], store: Path, max_bytes: int = MAX_DOCUMENT_BYT
         StoreUnavailableError: The store's disk is full, or the folder may not be written to.
     """
     try:
-        store.mkdir(parents=True, exist_ok=True)
-        with drafting(store, "incoming") as draft:
+        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with drafting(store, "incoming", 0o600) as draft:
             digest, size = hashlib.sha256(), 0
             for block in _from_outside(blocks):
                 size += len(block)
@@ -80,7 +80,7 @@ def keep(blocks: Iterable[bytes], store: Path, max_bytes: int = MAX_DOCUMENT_BYT
             target = store / path
             is_new = not _is_whole(target, size)
             if is_new:
-                target.parent.mkdir(exist_ok=True)
+                target.parent.mkdir(mode=0o700, exist_ok=True)
                 draft.become(target)
                 # A row of the ledger will point here: the names must outlive a power cut as well.
                 sync_folder(target.parent)

@@ -17,7 +17,7 @@ import psycopg
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.dockets import fits
+from include.dockets import fitting
 from include.documents.addresses import address_name
 from include.documents.chunking import SPLITTER_VERSION, ChunkSizes
 from include.documents.intake import take_files
@@ -121,7 +121,7 @@ def find_documents(visit: Visit, params: dict[str, Any]) -> dict[str, Any]:
                 counts["unchanged"] += 1
             case LeftOut():
                 counts[outcome.standing] += 1
-                log.info("%s: %s (%s)", outcome.standing, outcome.uri, outcome.why.detail)
+                log.info("%s: %r (%s)", outcome.standing, outcome.uri, outcome.why.detail)
                 if outcome.standing == "waits":
                     waiting.append(f"{outcome.uri[-120:]}: {outcome.why.detail}"[:300])
         _note_seen(documents, seen, SEEN_AT_ONCE)
@@ -132,7 +132,7 @@ def find_documents(visit: Visit, params: dict[str, Any]) -> dict[str, Any]:
     visit.input_size = sum(counts.values())
     visit.output_size = counts["new"] + counts["changed"]
     addresses = LedgerAddresses(visit.connection, visit.settings.municipality)
-    return {**counts, "addresses_left": addresses.count_due(), "waiting": waiting[:10]}
+    return fitting("waiting", waiting[:10], {**counts, "addresses_left": addresses.count_due()})
 
 
 def _is_fetched(outcome: Received | Unchanged) -> bool:
@@ -193,7 +193,8 @@ def _ask_sites(
         if time.monotonic() >= until:
             log.info("no time for %s more addresses: a later run asks them", len(asked) - place)
             return
-        known = documents.known_origin(url, fetched=True)
+        # What the guard will refuse as it is written, such as a NUL, is no question to the ledger.
+        known = documents.known_origin(url, fetched=True) if address_name(url) == url else None
         for outcome in take_urls(
             [url], visit.settings.documents, client, {url: known} if known else None
         ):
@@ -441,18 +442,16 @@ def reconcile_intake(visit: Visit, *, ocr: bool) -> dict[str, Any]:
         visit.connection, visit.settings.municipality, PARSER_VERSION
     ).as_dict()
     count, listed = document_books.set_aside(visit.connection, visit.settings.municipality)
-    result: dict[str, Any] = {"books": books, "set_aside_count": count, "set_aside": []}
+    result: dict[str, Any] = {"books": books, "set_aside_count": count}
     if why := obstacle(OcrSettings(enabled=ocr)):
         result["ocr"] = why
+    entries = []
     for uri, reason, detail in listed:
-        log.warning("set aside: %s: %s (%s)", uri, detail, reason)
-        entry = {"uri": uri[-300:], "reason": reason, "detail": detail[:300]}
-        if not fits({**result, "set_aside": [*result["set_aside"], entry]}):
-            break
-        result["set_aside"].append(entry)
+        log.warning("set aside: %r: %s (%s)", uri, detail, reason)
+        entries.append({"uri": uri[-300:], "reason": reason, "detail": detail[:300]})
     visit.input_size, visit.output_size = books["documents"], books["parsed"]
     check_run(visit)
-    return result
+    return fitting("set_aside", entries, result)
 
 
 def _documents(visit: Visit) -> LedgerDocuments:

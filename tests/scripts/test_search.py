@@ -159,6 +159,20 @@ def test_a_title_with_a_line_break_stays_on_its_line():
     ]
 
 
+def test_a_paper_says_nothing_to_the_terminal():
+    """No title, word or file name clears the screen, renames the window or begins a line."""
+    shown = io.StringIO()
+    hit = Hit("a" * 64, "\x1b]0;pwn\x07Plan", "/in/\x1b[2Ja\nb.md", 1, 1, "un\x9b2J mot", 1.0)
+
+    search.show([hit], Console(file=shown, highlight=False, force_terminal=False))
+
+    assert shown.getvalue().splitlines() == [
+        "1. ⟨U+001B⟩]0;pwn⟨U+0007⟩Plan, p. 1  (1.00)",
+        "   « un⟨U+009B⟩2J mot »",
+        "   /in/⟨U+001B⟩[2Ja b.md",
+    ]
+
+
 @pytest.mark.postgres
 def test_it_says_so_when_the_connected_engine_does_not_answer(state, papers, capsys):
     """The connection that an operator stored in Airflow is read; the embedded engine answers."""

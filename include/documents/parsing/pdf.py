@@ -223,14 +223,22 @@ def _largest_lines(text: "PdfTextPage") -> str | None:
 
 
 def _metadata(document: "PdfDocument") -> dict[str, str]:
-    raw = document.get_metadata_dict(skip_empty=True)
-    kept = {key: clean(raw[name])[:300] for key, name in _METADATA.items() if name in raw}
-    if found := _CREATED.match(raw.get("CreationDate", "")):
+    kept = {key: clean(_entry(document, name))[:300] for key, name in _METADATA.items()}
+    kept = {key: value for key, value in kept.items() if value}
+    if found := _CREATED.match(_entry(document, "CreationDate")):
         try:
             kept["created_on"] = date(*map(int, found.groups())).isoformat()
         except ValueError:
             kept.pop("created_on", None)
     return kept
+
+
+def _entry(document: "PdfDocument", name: str) -> str:
+    try:
+        value: str = document.get_metadata_value(name)
+    except UnicodeDecodeError:
+        return ""  # half of a character: what the file says of itself is worth no page of it
+    return value
 
 
 _METADATA = {"title": "Title", "author": "Author", "creator": "Creator", "producer": "Producer"}

@@ -8,8 +8,10 @@ A file waits while it may still grow: one that says where it ends (PDF, docx, od
 does, any other for some seconds after it was last written to. Objects of a store appear whole.
 """
 
+import hashlib
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +49,12 @@ from include.folders import (
 )
 
 MAX_NAME_CHARACTERS = 1_000
+
+MAX_URI_BYTES = 1_500
+"""An index of the ledger holds a name of this length; a path may have 4,096."""
+
+_CHANGED = "\ufffd"
+_UNSTORABLE = re.compile(f"[\x00\ud800-\udfff{_CHANGED}]")
 
 log = logging.getLogger(__name__)
 
@@ -224,9 +232,7 @@ class _Walk:
         return abs(self._now - status.st_mtime) if isinstance(location, Path) else SETTLING_S
 
     def _uri(self, location: Location) -> str:
-        if isinstance(location, Path):
-            return absolute_name(location)
-        return cleaned(str(location))[0][:MAX_NAME_CHARACTERS]
+        return _uri(absolute_name(location) if isinstance(location, Path) else str(location))
 
     def _shown(self, location: Location) -> str:
         if isinstance(location, Path) and isinstance(self.root, Path):
@@ -239,7 +245,17 @@ def uri_of(root: Location) -> str:
     local = _local(root)
     if isinstance(local, Path):
         return absolute_name(local)
-    return cleaned(str(local))[0][:MAX_NAME_CHARACTERS].rstrip("/")
+    return _uri(str(local)).rstrip("/")
+
+
+def _uri(name: str) -> str:
+    """Write a name as the ledger can hold it; one that had to change carries its hash."""
+    storable = _UNSTORABLE.sub(_CHANGED, name)
+    whole = storable.encode()
+    if storable == name and _CHANGED not in name and len(whole) <= MAX_URI_BYTES:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+    return f"{whole[:MAX_URI_BYTES].decode(errors='ignore')}{_CHANGED}{digest[:32]}"
 
 
 def _local(root: Location) -> Location:

@@ -81,6 +81,15 @@ def test_bytes_stand_under_their_hash(tmp_path):
     assert stored(tmp_path) == {kept.stored_path: PDF}
 
 
+def test_only_the_owner_reads_what_is_kept(tmp_path):
+    """Papers name citizens: no other account of the machine opens them."""
+    kept = keep([PDF], tmp_path / "store")
+    path = tmp_path / "store" / kept.stored_path
+
+    modes = [each.stat().st_mode & 0o777 for each in (path, path.parent, path.parent.parent)]
+    assert modes == [0o600, 0o700, 0o700]
+
+
 def test_the_same_bytes_are_kept_once(tmp_path):
     first = keep([PDF], tmp_path / "store")
     inode = (tmp_path / "store" / first.stored_path).stat().st_ino
@@ -348,6 +357,31 @@ def test_names_that_are_no_text_are_shown_and_stored_by_their_hash(inbox, take, 
     assert stored(tmp_path) == {received.kept.stored_path: PDF}
 
 
+def test_different_names_stay_different(inbox, take):
+    """One that is no text, and one that says in letters what the ledger shows of it."""
+    put(inbox, os.fsdecode(b"\xff.md"), b"# Un")
+    put(inbox, r"\xff.md", b"# Deux")
+
+    assert len({received.uri for received in take()}) == 2
+
+
+def test_a_path_deeper_than_an_index_holds_is_shortened(inbox, take):
+    """Two that differ only where they are cut are still two."""
+    deep = Path(*["x" * 250] * 10)
+    for number in "12":
+        # Longer than the system takes in one go with the test's own folder before it.
+        folder = inbox / deep / number
+        folder.mkdir(parents=True)
+        put(folder, "plan.pdf", PDF + number.encode())
+
+    taken = take()
+
+    assert len({received.uri for received in taken}) == 2
+    assert all(len(received.uri.encode()) < 2_000 for received in taken)
+    assert {received.metadata["name"][-10:] for received in taken} == {"1/plan.pdf", "2/plan.pdf"}
+    assert [received.uri for received in take()] == [received.uri for received in taken]
+
+
 class Stock:
     """A place of an object store: it has names that no file system would take."""
 
@@ -394,6 +428,18 @@ def test_a_name_that_climbs_leads_nowhere(take, inbox, tmp_path, name):
     assert {path for path in created if path.is_file()} == {
         tmp_path / "store" / received.kept.stored_path
     }
+
+
+def test_objects_of_different_keys_stay_different(take, tmp_path):
+    """Composed or not, with a character that no store holds, or only at the end of a long key."""
+    content = put(tmp_path, "content.bin")
+    keys = ["\u00e9", "e\u0301", "a\0", "a\ufffd", "a\ud800", "x" * 3_000 + "1", "x" * 3_000 + "2"]
+
+    taken = take(Stock("root", inner=[Stock(key, content) for key in keys]))
+
+    assert len({received.uri for received in taken}) == len(keys)
+    assert all(len(received.uri.encode()) < 2_000 for received in taken)
+    assert not any("\0" in received.uri for received in taken)
 
 
 def test_a_name_that_begins_with_a_dot_is_hidden_also_in_an_object_store(take, tmp_path):

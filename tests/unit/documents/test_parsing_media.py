@@ -55,6 +55,38 @@ def test_html_keeps_body_links_and_tables_and_drops_the_site(parse):
     assert not any(word in text for word in ("Logo", "Menu", "alert", "Mentions", "p{}"))
 
 
+def test_html_speaks_to_no_terminal(parse):
+    """Neither the title nor the address that a page gives itself holds a control character."""
+    html = (
+        "<title>Ville\x1b]0;pwn\x07 d'en bas</title><link rel=canonical href='https://a.fr/\x1b[2J'>"
+        f"<body><h1>Arrêté\x1b[31m du quai</h1><p>{TEXT}</p>"
+    )
+
+    document = parse(html.encode(), Media.HTML)
+
+    assert document.metadata["title"] == "Ville]0;pwn d'en bas"
+    assert document.metadata["canonical_url"] == "https://a.fr/[2J"
+    assert "\x1b" not in str(document.title)
+
+
+@pytest.mark.parametrize("name", ["Title", "Author", "CreationDate"])
+@pytest.mark.parametrize("value", ["FEFF0041D800", "FEFF0000D800"])
+def test_a_pdf_is_read_whatever_it_says_of_itself(parse, name, value):
+    """Half of a character in one entry costs that entry, and neither the others nor a page."""
+    before = pdf([TEXT])
+    made = b"6 0 obj<</Producer(Mairie)/%s<%s>>>endobj\n" % (name.encode(), value.encode())
+    update = b"xref\n6 1\n%010d 00000 n \ntrailer<</Size 7/Root 1 0 R/Info 6 0 R/Prev %s>>\n" % (
+        len(before),
+        before.split()[-2],
+    )
+    end = b"startxref\n%d\n%%%%EOF\n" % (len(before) + len(made))
+
+    document = parse(before + made + update + end, Media.PDF)
+
+    assert "conseil municipal" in document.pages[0].text
+    assert document.metadata == {"producer": "Mairie"}
+
+
 def test_html_says_its_own_encoding(parse):
     """Old pages name it, and nothing else tells ISO-8859-15 from Windows-1252."""
     html = "<meta charset='iso-8859-15'><body><p>Le coût est de 3 € pour l'été à la mairie</p>"
