@@ -220,7 +220,7 @@ def address_name(url: str) -> str:
     try:
         _parts(url)
     except AddressRefusedError:
-        return cleaned(shown_url(url, MAX_URL_CHARACTERS))[0]
+        return cleaned(shown_url(url, MAX_URL_BYTES // 4))[0]
     return cleaned(url)[0]
 
 
