@@ -5,8 +5,8 @@ came, tells its kind by its bytes, and reads it page by page. What cannot be rea
 reason that a clerk understands, and the rest goes on.
 
 * **Reads** the inbox (`PARTICIPATION_INBOX`), the folder or the addresses of the form. **Writes** the
-  bytes (`PARTICIPATION_DOCUMENTS`), `document_origin`, `document`, `page`, `document_set_aside`,
-  `chunking_choice`, and an event per document, which the asset `documents` announces.
+  bytes (`PARTICIPATION_DOCUMENTS`), `document_address`, `document_origin`, `document`, `page`,
+  `document_set_aside`, `chunking_choice`, and an event per document, which the asset `documents` announces.
 * **Safe to run again**: the same bytes are one document and are read once per version of the parser;
   a changed file is a new version beside the old one. A page that waited for OCR is read as soon as
   Tesseract is there.
