@@ -26,6 +26,10 @@ WEB_PORTS = frozenset({80, 443})
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NOT_IN_URLS = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
+_SECRETS = re.compile(
+    r"([?&;][^=&;#]*(?:token|sig|signature|secret|passwo?r?d|pwd|key|credential|auth|session))=[^&;#]+",
+    re.IGNORECASE,
+)
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 _NAT64 = IPv6Network("64:ff9b::/96")
 # Public by their numbers, but the host's own services answer there (Azure's wire server).
@@ -139,6 +143,17 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
         or address.is_link_local
         or address.is_unspecified
     )
+
+
+def without_secrets(url: str) -> str:
+    """Leave out the values of an address that open something to whoever reads them.
+
+    A site that answers with the place of a file often signs it there; the signature is nobody else's.
+
+    >>> without_secrets("https://s3.example/plan.pdf?page=2&X-Amz-Signature=ab12&token=x#top")
+    'https://s3.example/plan.pdf?page=2&X-Amz-Signature=…&token=…#top'
+    """
+    return _SECRETS.sub(r"\1=…", url)
 
 
 def is_address(url: str) -> bool:

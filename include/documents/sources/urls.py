@@ -13,7 +13,12 @@ from urllib.parse import unquote, urlsplit
 import stamina
 
 from include.contributions.sources.boundary import cleaned
-from include.documents.addresses import AddressRefusedError, address_name, shown_url
+from include.documents.addresses import (
+    AddressRefusedError,
+    address_name,
+    shown_url,
+    without_secrets,
+)
 from include.documents.intake import MAX_DOCUMENT_BYTES, NotKeptError, keep, stored_path
 from include.documents.model import LeftOut, Received, SetAside, Unchanged, Validators
 from include.documents.sources.client import (
@@ -155,7 +160,7 @@ def _metadata(url: str, reply: Reply) -> dict[str, Any]:
     path = unquote(urlsplit(reply.url).path, errors="replace")
     metadata: dict[str, Any] = {"name": cleaned(path.rsplit("/", 1)[-1] or url)[0][:300]}
     if reply.url != url:
-        metadata["final_url"] = cleaned(reply.url)[0][:2000]
+        metadata["final_url"] = cleaned(without_secrets(reply.url))[0][:2000]
     if kind := _header(reply, "content-type"):
         metadata["content_type"] = kind
     return metadata

@@ -196,6 +196,17 @@ def test_a_redirect_to_what_is_no_address_costs_only_this_one(site, take, locati
     assert isinstance(received, Received)
 
 
+def test_a_signed_address_that_a_site_answers_with_is_not_noted_whole(site, take):
+    """It opens the file for whoever reads it, and goes into every dataset as provenance."""
+    site.pages["/plan.pdf"] = redirect("/stock?page=2&X-Amz-Signature=geheim&access_token=geheim")
+    site.pages["/stock"] = page(PDF)
+
+    [received] = take("/plan.pdf")
+
+    assert "geheim" not in repr(received)
+    assert received.metadata["final_url"].endswith("/stock?page=2&X-Amz-Signature=…&access_token=…")
+
+
 def test_the_body_of_a_redirect_is_not_read(site, take):
     """It may be endless, and nobody looks at it."""
     sent = []
