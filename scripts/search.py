@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from airflow_database import stored_connection
+from include.contributions.wording import visible
 from include.documents.embedding.openai_compatible import OpenAICompatibleEngine, connected_engine
 from include.documents.model import Hit, Kind
 from include.documents.parsing.acts import KINDS
@@ -72,10 +73,15 @@ def show(hits: Sequence[Hit], console: Console) -> None:
         pages = f"p. {hit.first_page}"
         if hit.last_page != hit.first_page:
             pages += f"-{hit.last_page}"
-        title = escape(" ".join(hit.title.split()))
+        title, quote, uri = (_line(text) for text in (hit.title, hit.quote, hit.uri))
         console.print(f"[bold]{place}. {title}[/bold], {pages}  ({hit.score:.2f})", soft_wrap=True)
-        console.print(escape(f"   « {hit.quote} »"), soft_wrap=True)
-        console.print(escape(f"   {hit.uri}"), soft_wrap=True)
+        console.print(f"   « {quote} »", soft_wrap=True)
+        console.print(f"   {uri}", soft_wrap=True)
+
+
+def _line(text: str) -> str:
+    """Write what somebody else wrote on one line, without a command to the terminal."""
+    return escape(visible(" ".join(text.split())))
 
 
 def _parser() -> argparse.ArgumentParser:

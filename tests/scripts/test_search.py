@@ -150,6 +150,20 @@ def test_a_title_with_a_line_break_stays_on_its_line():
     ]
 
 
+def test_an_answer_commands_no_terminal():
+    """Titles, words and file names are other people's."""
+    shown = io.StringIO()
+    hit = Hit("a" * 64, "Avis\x1b]0;x\x07", "a\x1b[2J.pdf\nb", 1, 1, "Un\x9b phare\u202e.", 1.5)
+
+    search.show([hit], Console(file=shown, highlight=False, width=20))
+
+    assert shown.getvalue().splitlines() == [
+        "1. Avis⟨U+001B⟩]0;x⟨U+0007⟩, p. 1  (1.50)",
+        "   « Un⟨U+009B⟩ phare⟨U+202E⟩. »",
+        "   a⟨U+001B⟩[2J.pdf b",
+    ]
+
+
 @pytest.mark.postgres
 def test_it_says_so_when_the_connected_engine_does_not_answer(state, papers, capsys):
     """The connection that an operator stored in Airflow is read; the embedded engine answers."""

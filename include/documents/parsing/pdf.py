@@ -214,14 +214,22 @@ def _largest_lines(text: "PdfTextPage") -> str | None:
 
 
 def _metadata(document: "PdfDocument") -> dict[str, str]:
-    raw = document.get_metadata_dict(skip_empty=True)
-    kept = {key: clean(raw[name])[:300] for key, name in _METADATA.items() if name in raw}
-    if found := _CREATED.match(raw.get("CreationDate", "")):
+    raw = {name: _metadata_value(document, name) for name in (*_METADATA.values(), "CreationDate")}
+    kept = {key: clean(raw[name])[:300] for key, name in _METADATA.items() if raw[name]}
+    if found := _CREATED.match(raw["CreationDate"]):
         try:
             kept["created_on"] = date(*map(int, found.groups())).isoformat()
         except ValueError:
             kept.pop("created_on", None)
     return kept
+
+
+def _metadata_value(document: "PdfDocument", name: str) -> str:
+    """Read what a file says of itself; empty where it says nothing, or no text."""
+    try:
+        return str(document.get_metadata_value(name))
+    except UnicodeDecodeError:
+        return ""
 
 
 _METADATA = {"title": "Title", "author": "Author", "creator": "Creator", "producer": "Producer"}

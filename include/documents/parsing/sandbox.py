@@ -195,7 +195,7 @@ def _end(process: "subprocess.Popen[bytes]", owner: int) -> None:
 def _answer(path: Path, status: int, request: Request) -> ParsedDocument | SetAside:
     if status == 0:
         with contextlib.suppress(ValueError):
-            return answer_from_json(path.read_text("utf-8"))
+            return answer_from_json(path.read_bytes())
     if status == -signal.SIGXCPU:
         return set_aside("timeout", f"{request.limits.cpu_s_of(request.media)} s de calcul")
     if status == -signal.SIGKILL:

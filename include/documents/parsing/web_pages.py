@@ -71,7 +71,7 @@ def _decoded(content: bytes) -> tuple[str, list[str]]:
 def _heading(tree: "LexborHTMLParser") -> str | None:
     for selector in ("h1", "title", "h2"):
         for node in tree.css(selector):
-            if text := _SPACES.sub(" ", node.text()).strip():
+            if text := _SPACES.sub(" ", clean(node.text())):
                 return text
     return None
 
@@ -79,9 +79,9 @@ def _heading(tree: "LexborHTMLParser") -> str | None:
 def _metadata(tree: "LexborHTMLParser") -> dict[str, str]:
     metadata = {}
     if title := tree.css_first("title"):
-        metadata["title"] = _SPACES.sub(" ", title.text()).strip()[:300]
+        metadata["title"] = _SPACES.sub(" ", clean(title.text()))[:300]
     if (node := tree.css_first("link[rel=canonical]")) and (href := node.attributes.get("href")):
-        metadata["canonical_url"] = href[:1000]
+        metadata["canonical_url"] = clean(href)[:1000]
     return metadata
 
 

@@ -37,6 +37,29 @@ def test_pages_of_a_pdf_keep_their_order_and_empty_ones_their_place(parse):
     assert document.language == "fr"
 
 
+def test_a_pdf_whose_claims_are_no_text_is_read(parse):
+    """A broken name of an author is left out alone."""
+    claims = b"/Info<</Author<FEFF0000D800>/Title<FEFF0041D800>/Creator(Bureau)>>"
+
+    document = parse(pdf([TEXT], trailer=claims), Media.PDF)
+
+    assert document.pages[0].method == "text"
+    assert document.metadata == {"creator": "Bureau"}
+
+
+@pytest.mark.parametrize("head", ["<title>%s</title>", "<title>Avis</title><h1>%s</h1>"])
+def test_a_page_cannot_put_commands_to_a_terminal_into_its_title(parse, head):
+    """A title is printed by the search and written into logs."""
+    words = head % "Avis\x1b]0;pwn\x07 d'hiver"
+    html = f"<html><head>{words}<link rel=canonical href='/a\x1b[2J'></head><body><p>{TEXT}</p>"
+
+    document = parse(html.encode(), Media.HTML)
+
+    told = [document.title or "", *document.metadata.values()]
+    assert "Avis]0;pwn d'hiver" in told
+    assert not any("\x1b" in text or "\x07" in text for text in told)
+
+
 def test_html_keeps_body_links_and_tables_and_drops_the_site(parse):
     """What surrounds every page of a site is no content of this one."""
     html = (
