@@ -352,7 +352,8 @@ def _mix(
 
 def _pages(path: Path) -> tuple[int, bool] | None:
     """How many pages a file has, and whether one of them is a scan; None when nobody can read it."""
-    media = sniff(path.read_bytes(), path.name)
+    with path.open("rb") as stream:
+        media = sniff(stream, path.name)
     if isinstance(media, SetAside):
         return None
     parsed = parse_file(path, media, ocr=OcrSettings(enabled=False))

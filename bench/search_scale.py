@@ -173,10 +173,11 @@ def _fill(connection: Connection, collection: Collection, chunking_id: int, chun
 
 
 def _embed(embeddings: LedgerEmbeddings) -> None:
-    for batch in embeddings.to_embed(BATCH):
-        embeddings.save(
-            Embedding(text.content_hash, bm25.document_vector(text.content)) for text in batch
-        )
+    for document_id in embeddings.unfinished():
+        for batch in embeddings.to_embed(document_id, BATCH):
+            embeddings.save(
+                Embedding(text.content_hash, bm25.document_vector(text.content)) for text in batch
+            )
     embeddings.finish()
 
 

@@ -1,12 +1,14 @@
 """# Dataset creation
 
-Finds what each document talks about, marks those that nearly repeat an older one, and makes an
-immutable dataset version of chunks, themes and labelled examples with their provenance.
+Finds what each document and all of them together talk about, marks those that nearly repeat an older
+one, and makes an immutable dataset version of chunks, themes and labelled examples with their provenance.
 
-* **Reads** `document`, `page`, `chunk`, `decision`, `contribution`. **Writes** `theme`, `document_theme`,
-  the marks of duplicates, `dataset`, `dataset_example`, `dataset_place`, and the version's JSONL and
-  Parquet files (`PARTICIPATION_DATASETS`, a folder or an object store). **Announces** a new version on
-  the asset `dataset`.
+* **Reads** `document`, `document_origin`, `page`, `chunk`, the live `index_document`, `decision`,
+  `contribution`. **Writes** `theme`, `document_theme`, `town_theme`, `text_sketch`, `document_likeness`,
+  `dataset`, `dataset_example`, `dataset_place`, `dataset_gathering`, `dataset_publication`,
+  `document_drafting`, `drafted_contribution`, and the version's JSONL and Parquet files
+  (`PARTICIPATION_DATASETS`, a folder or an object store). **Announces** a new version on the asset
+  `dataset`, at least once.
 * **Safe to run again**: the same examples are the same version; a file that was written and not put
   on record is written over by the same bytes. Documents that repeat each other stay in one split.
 * **Labelled examples** are the samples with known answers, and the contributions that a person accepted
@@ -35,7 +37,7 @@ from typing import Any
 
 from airflow.sdk import Param, TriggerRule, dag
 
-from participation import draft_tasks, index_tasks, publish_tasks
+from participation import dataset_tasks, draft_tasks, publish_tasks
 from participation.defaults import DAG_DEFAULTS, DATASET, INDEX, late_after, woken_by
 from participation.progress import WORKER_NAME
 from participation.steps import Visit, step_task
@@ -67,18 +69,18 @@ def dataset_creation() -> None:
     @step_task(inlets=[INDEX])
     def plan(*, visit: Visit) -> list[int]:
         """Number one worker; skipped when the newest dataset is of the live index."""
-        return index_tasks.plan_dataset(visit)
+        return dataset_tasks.plan_dataset(visit)
 
     @step_task(step="themes", inlets=[INDEX], map_index_template=WORKER_NAME)
     def work(worker: int, *, visit: Visit) -> dict[str, Any]:
         """Find themes document by document, and mark near duplicates."""
         visit.item = f"worker {worker}"
-        return index_tasks.find_themes(visit)
+        return dataset_tasks.find_themes(visit)
 
     @step_task(step="dataset", outlets=[DATASET])
     def build(*, visit: Visit) -> dict[str, Any]:
         """Write the next dataset version; skipped when it would say what the newest one says."""
-        return index_tasks.build_dataset(visit)
+        return dataset_tasks.build_dataset(visit)
 
     # After a run that found nothing to do as well: an earlier version may still be missing there.
     @step_task(trigger_rule=TriggerRule.NONE_FAILED, execution_timeout=timedelta(minutes=10))
@@ -94,7 +96,7 @@ def dataset_creation() -> None:
     @step_task(trigger_rule=TriggerRule.ALL_DONE)
     def reconcile(*, visit: Visit) -> dict[str, Any]:
         """Check the newest version against its own counts, and that no document is in two splits."""
-        return index_tasks.reconcile_dataset(visit)
+        return dataset_tasks.reconcile_dataset(visit)
 
     work.expand(worker=plan()) >> build() >> [publish(), draft()] >> reconcile()
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, dag
 
-from participation import index_tasks
+from participation import chunk_tasks
 from participation.defaults import DAG_DEFAULTS, DOCUMENTS, late_after, woken_by
 from participation.progress import WORKER_NAME
 from participation.steps import Visit, step_task
@@ -39,18 +39,18 @@ def document_chunking() -> None:
     @step_task(inlets=[DOCUMENTS])
     def plan(*, visit: Visit) -> list[int]:
         """Number the workers, at most one per core; skipped when every document is cut."""
-        return index_tasks.plan_chunking(visit, os.cpu_count() or 1)
+        return chunk_tasks.plan_chunking(visit, os.cpu_count() or 1)
 
     @step_task(step="chunk", inlets=[DOCUMENTS], map_index_template=WORKER_NAME)
     def work(worker: int, *, visit: Visit) -> dict[str, Any]:
         """Cut documents one after the other, each with its event in one transaction."""
         visit.item = f"worker {worker}"
-        return index_tasks.cut(visit)
+        return chunk_tasks.cut(visit)
 
     @step_task(trigger_rule=TriggerRule.ALL_DONE)
     def reconcile(*, visit: Visit) -> dict[str, Any]:
         """Balance documents and pages, and say what is not cut yet; red when a worker failed."""
-        return index_tasks.reconcile_chunking(visit)
+        return chunk_tasks.reconcile_chunking(visit)
 
     work.expand(worker=plan()) >> reconcile()
 

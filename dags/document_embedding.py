@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, dag
 
-from participation import index_tasks
+from participation import embed_tasks
 from participation.defaults import CHUNKS, DAG_DEFAULTS, late_after, woken_by
 from participation.progress import WORKER_NAME
 from participation.steps import Visit, step_task
@@ -37,18 +37,18 @@ def document_embedding() -> None:
     @step_task(inlets=[CHUNKS])
     def plan(*, visit: Visit) -> list[int]:
         """Number the workers, at most one per core; skipped when every chunk has its vectors."""
-        return index_tasks.plan_embedding(visit, os.cpu_count() or 1)
+        return embed_tasks.plan_embedding(visit, os.cpu_count() or 1)
 
     @step_task(step="embed", inlets=[CHUNKS], map_index_template=WORKER_NAME)
     def work(worker: int, *, visit: Visit) -> dict[str, Any]:
         """Compute and store vectors document by document, a batch at a time."""
         visit.item = f"worker {worker}"
-        return index_tasks.embed(visit)
+        return embed_tasks.embed(visit)
 
     @step_task(trigger_rule=TriggerRule.ALL_DONE)
     def reconcile(*, visit: Visit) -> dict[str, Any]:
         """Balance documents and pages, and say what lacks vectors; red when a worker failed."""
-        return index_tasks.reconcile_embedding(visit)
+        return embed_tasks.reconcile_embedding(visit)
 
     work.expand(worker=plan()) >> reconcile()
 

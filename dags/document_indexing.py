@@ -3,8 +3,9 @@
 Builds the next version of the index beside the one that answers, checks that it is whole, and switches
 in one transaction: a question never sees half an index.
 
-* **Reads** `document_embedding`, `embedding`, `chunk`. **Writes** `index_version`, `index_document`,
-  `index_entry`, `index_term`, and an event per switch, which the asset `index` announces.
+* **Reads** `document`, `document_origin`, `document_embedding`, `embedding`, `chunk`. **Writes**
+  `index_version`, `index_document`, `index_entry`, `index_term`, and an event per switch, which the
+  asset `index` announces.
 * **Safe to run again**, late, twice or out of order: an event only wakes it, the ledger says how the
   live version differs from what it should hold; a build that died is gone on with or replaced.
 * **One worker per engine**: a version is built under one lock, so more would wait for each other.
@@ -35,21 +36,21 @@ from participation.steps import Visit, step_task
 )
 def document_indexing() -> None:
     @step_task(inlets=[EMBEDDINGS])
-    def plan(*, visit: Visit) -> list[int]:
-        """Number the engines whose index lacks something; skipped when none does."""
+    def plan(*, visit: Visit) -> list[str]:
+        """Name the engines whose index lacks something; skipped when none does."""
         return index_tasks.plan_indexing(visit)
 
     @step_task(step="index", inlets=[EMBEDDINGS])
-    def work(worker: int, *, visit: Visit) -> dict[str, Any]:
+    def work(engine: str, *, visit: Visit) -> dict[str, Any]:
         """Build the next version of one engine's index, check it and let it answer."""
-        return index_tasks.build_index(visit, worker)
+        return index_tasks.build_index(visit, engine)
 
     @step_task(trigger_rule=TriggerRule.ALL_DONE)
     def reconcile(*, visit: Visit) -> dict[str, Any]:
         """Balance documents and pages, and say which version answers; red when a build failed."""
         return index_tasks.reconcile_indexing(visit)
 
-    work.expand(worker=plan()) >> reconcile()
+    work.expand(engine=plan()) >> reconcile()
 
 
 document_indexing()

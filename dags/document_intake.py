@@ -5,8 +5,8 @@ came, tells its kind by its bytes, and reads it page by page. What cannot be rea
 reason that a clerk understands, and the rest goes on.
 
 * **Reads** the inbox (`PARTICIPATION_INBOX`), the folder or the addresses of the form. **Writes** the
-  bytes (`PARTICIPATION_DOCUMENTS`), `document_origin`, `document`, `page`, `document_set_aside`,
-  `chunking_choice`, and an event per document, which the asset `documents` announces.
+  bytes (`PARTICIPATION_DOCUMENTS`), `document_address`, `document_origin`, `document`, `page`,
+  `document_set_aside`, `chunking_choice`, and an event per document, which the asset `documents` announces.
 * **Safe to run again**: the same bytes are one document and are read once per version of the parser;
   a changed file is a new version beside the old one. A page that waited for OCR is read as soon as
   Tesseract is there.
@@ -50,8 +50,8 @@ from participation.steps import Visit, step_task
             items={"type": "string", "minLength": 1, "maxLength": 2000},
             maxItems=200,
             title="Addresses",
-            description="Public http(s) addresses to fetch, at most 200; one that has not changed "
-            "costs one request.",
+            description="Public http(s) addresses to fetch, at most 200, and from then on about once a "
+            "day; one that has not changed costs one request.",
         ),
         "ocr": Param(
             default=True,
@@ -95,24 +95,30 @@ from participation.steps import Visit, step_task
     dag_display_name="Documents 1: intake",
 )
 def document_intake() -> None:
-    @step_task
+    @step_task(execution_timeout=timedelta(hours=1))
     def find(*, visit: Visit, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Keep the bytes of every document of the source and note where it was met.
 
         Asks a site only for what changed; says what waits, what is left to the contributions, and what
-        cannot be taken.
+        cannot be taken. Addresses get a quarter of an hour; a run for the whole inbox asks those that
+        did not answer, had no turn, or were not looked at for a day.
         """
         return document_tasks.find_documents(visit, params or {})
 
-    @step_task
-    def plan(*, visit: Visit, params: dict[str, Any] | None = None) -> list[int]:
-        """Number the workers, at most one per core; skipped when every document is read."""
-        return document_tasks.plan_reading(visit, os.cpu_count() or 1, ocr=_asked(params)["ocr"])
-
-    @step_task(decorator=task.branch)
+    @step_task(decorator=task.branch, trigger_rule=TriggerRule.ALL_DONE)
     def choose(*, visit: Visit, params: dict[str, Any] | None = None) -> list[str]:
-        """Take the branches whose kinds of documents wait."""
+        """Take the branches whose kinds of documents wait; skipped when every document is read.
+
+        Also when `find` failed: what is kept already does not wait for what is not.
+        """
         return document_tasks.choose_readers(visit, ocr=_asked(params)["ocr"])
+
+    @step_task(step="plan")
+    def plan(kind: str, *, visit: Visit, params: dict[str, Any] | None = None) -> list[int]:
+        """Number the workers of one kind: its share of the cores, and never more than documents wait."""
+        visit.item = kind
+        cores = os.cpu_count() or 1
+        return document_tasks.plan_reading(visit, kind, cores, ocr=_asked(params)["ocr"])
 
     @step_task(step="parse", execution_timeout=timedelta(hours=6), map_index_template=WORKER_NAME)
     def read_documents(
@@ -152,16 +158,16 @@ def document_intake() -> None:
         """
         return document_tasks.reconcile_intake(visit, ocr=_asked(params)["ocr"])
 
-    workers = plan()
-    chosen = choose()
-    find() >> workers >> chosen
-    reading = [
-        read_documents.expand(worker=workers),
-        read_images.expand(worker=workers),
-        read_transcripts.expand(worker=workers),
-        set_aside_unknown(),
+    plans = [
+        plan.override(task_id="plan_documents")("document"),
+        plan.override(task_id="plan_images")("image"),
+        plan.override(task_id="plan_transcripts")("video"),
     ]
-    chosen >> reading >> reconcile()
+    readers = [read_documents, read_images, read_transcripts]
+    reading = [reader.expand(worker=each) for reader, each in zip(readers, plans, strict=True)]
+    unknown = set_aside_unknown()
+    find() >> choose() >> [*plans, unknown]
+    [*reading, unknown] >> reconcile()
 
 
 def _asked(params: dict[str, Any] | None) -> dict[str, Any]:

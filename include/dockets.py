@@ -1,10 +1,14 @@
 """What travels between tasks: ids, counts and a summary, small and clean; the goods stay in the ledger."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from include.errors import PermanentError
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes it; after another backslash it is the word for it, which a file may be called."""
 
 MAX_DOCKET_BYTES = 8 * 1024
 """A larger hand-over belongs into the ledger: a retry finds it, and Airflow's database stays small."""
@@ -29,9 +33,22 @@ def docket(**entries: Any) -> dict[str, Any]:
             f"docket {sorted(entries)}: {len(encoded)} bytes, at most {MAX_DOCKET_BYTES}; "
             "store the rows in the ledger and hand over their id"
         )
-    if b"\\u0000" in encoded:
+    if _NUL.search(encoded):
         raise PermanentError(f"docket {sorted(entries)}: holds a NUL character")
     return entries
+
+
+def fitting(name: str, items: Iterable[Any], entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a docket of the entries and, under a name, those items for which there is room.
+
+    >>> [len(each) for each in fitting("long", ["a" * 5_000, "b" * 5_000, "c"], {})["long"]]
+    [5000, 1]
+    """
+    room: list[Any] = []
+    for item in items:
+        if fits({**entries, name: [*room, item]}):
+            room.append(item)
+    return docket(**entries, **{name: room})
 
 
 def fits(entries: Mapping[str, Any]) -> bool:

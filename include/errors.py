@@ -56,6 +56,10 @@ class ProviderRefusedError(PermanentError):
     """A connected provider refuses: key, quota, model or request; a person must change it first."""
 
 
+class RequestRefusedError(ProviderRefusedError):
+    """A provider takes the key and refuses this one request; it may well take the next."""
+
+
 class LedgerUnavailableError(TransientError):
     """The ledger's database did not answer or went away in the middle; nothing was half written."""
 

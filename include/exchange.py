@@ -22,6 +22,7 @@ from include.errors import (
     ConfigurationError,
     ProviderRefusedError,
     ProviderUnavailableError,
+    RequestRefusedError,
     TransientError,
     UnreadableAnswerError,
 )
@@ -38,6 +39,11 @@ LONGEST_WAIT_S = 5.0
 EXCERPT = 300
 """Characters of a refusal that the error repeats."""
 
+_OF_THE_REQUEST = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+}
 _NO_REQUEST = (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
 
@@ -156,7 +162,8 @@ def raise_for(who: str, answer: Answer, api_key: str) -> NoReturn:
 
     Raises:
         ProviderUnavailableError: It may pass; ``retry_after_s`` when told.
-        ProviderRefusedError: Key, quota, address or request; the key is not repeated.
+        RequestRefusedError: What was sent; something else may be taken.
+        ProviderRefusedError: Key, quota or address. The key is not repeated.
     """
     said = " ".join(answer.body.decode(errors="replace").split())
     if api_key:
@@ -170,6 +177,8 @@ def raise_for(who: str, answer: Answer, api_key: str) -> NoReturn:
         or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     ):
         raise ProviderUnavailableError(message, retry_after_s(answer.retry_after))
+    if answer.status in _OF_THE_REQUEST:
+        raise RequestRefusedError(message)
     raise ProviderRefusedError(message)
 
 

@@ -5,6 +5,7 @@ which links lead out, when a file has stopped growing, and how a path is written
 """
 
 import os
+import re
 from pathlib import Path
 
 SETTLING_S = 600
@@ -15,6 +16,7 @@ QUIET_S = 30
 
 _TEMPORARY_ENDINGS = (".part", ".tmp", ".crdownload", ".partial", ".download", "~", ".swp")
 _TEMPORARY_BEGINNINGS = (".", "~$")
+_ESCAPE = re.compile(r"\\x[0-9a-f]{2}")
 
 
 def is_temporary(name: str) -> bool:
@@ -41,10 +43,23 @@ def signature(status: os.stat_result) -> tuple[int, ...]:
 
 def absolute_name(path: Path) -> str:
     """Write a path as any store can hold it; bytes that are no text stay visible."""
-    return os.fsencode(os.path.normpath(path.absolute())).decode("utf-8", "backslashreplace")
+    return _readable(os.fsencode(os.path.normpath(path.absolute())))
 
 
 def shown_name(path: Path, root: Path) -> str:
     """Write a path as a person sees it who put it there: from the folder on."""
     relative = path.relative_to(root) if path != root else Path(path.name)
-    return os.fsencode(relative).decode("utf-8", "backslashreplace")
+    return _readable(os.fsencode(relative))
+
+
+def _readable(name: bytes) -> str:
+    r"""Write bytes that are no text by their codes, and no two names alike.
+
+    >>> [_readable(name) for name in (b"\xff.md", rb"\xff.md", rb"C:\plan.md")]
+    ['\\xff.md', '\\\\xff.md', 'C:\\plan.md']
+    """
+    readable = name.decode("utf-8", "backslashreplace")
+    if _ESCAPE.search(readable):
+        # Another name may hold the very signs that stand for a byte here.
+        readable = name.replace(b"\\", rb"\\").decode("utf-8", "backslashreplace")
+    return readable

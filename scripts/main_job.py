@@ -436,6 +436,7 @@ def document_figures(found: IntakeFigures | None, seconds: float) -> dict[str, A
         "pages_set_aside",
         "chunks",
         "documents_set_aside",
+        "documents_waiting",
     )
     counts = {name: getattr(found, name) if found else 0 for name in names}
     return {**counts, "document_seconds": round(seconds, 1)}
@@ -453,6 +454,7 @@ def document_table(figures: Mapping[str, Any]) -> Table:
             "pages_set_aside": "pages set aside",
             "chunks": "chunks in the index",
             "documents_set_aside": "files set aside",
+            "documents_waiting": "files that wait for another run",
             "document_seconds": "seconds",
         },
     )
@@ -500,7 +502,7 @@ def show_end(display: Display, state: StateFolder, figures: Mapping[str, Any]) -
     display.console.print(summary_table(figures))
     if figures["waiting"]:
         display.say(waiting_line(figures["waiting"]))
-    if figures["documents"] or figures["documents_set_aside"]:
+    if any(figures[name] for name in ("documents", "documents_set_aside", "documents_waiting")):
         display.console.print(document_table(figures))
         display.say('ask them: make search Q="..."')
         if figures["pages_set_aside"] and (why := obstacle(OcrSettings())):

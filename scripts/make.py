@@ -33,19 +33,19 @@ SAMPLES = ROOT / "include" / "samples"
 NEEDED_GB = 3
 
 HELP = """\
-make run [DATA=folder] [ONESHOT=1]   load, judge and report contributions, in Airflow's UI
+make run [DATA=folder] [ONESHOT=1]   judge contributions, read papers, in Airflow's UI
 make judge IN=texts.jsonl OUT=results.jsonl   the same judgement, without Airflow or a database
 make search Q="question" [K=5] [JSON=1]   answers of the town's papers, with page and quote
             [KIND=arrêté] [SINCE=2024-01-31] [UNTIL=2025-12-31] [SOURCE=folder]   only of such papers
 make test            unit, DAG, integration and end-to-end tests
 make test-services   tests that need server PostgreSQL, Redis, Chromium, Tesseract
 make lint            ruff, mypy, import-linter
-make docs            write docs/ anew from the DAGs and the list of mutations
+make docs            write docs/dags.md and the table of docs/laws.md anew, from the code
 make bench           how fast, beside the alternatives
 make chaos           kill things at random and count what is lost
 make clean           remove environments, caches and the state folder
 
-STATE=folder keeps databases, logs and reports elsewhere than in state/.
+STATE=folder keeps databases, papers, datasets, logs and reports elsewhere than in state/.
 ARGS='...' is passed on to test, test-services, bench and chaos.
 PYTHON=python3.12 names the interpreter to start from."""
 
@@ -80,9 +80,9 @@ def become_supervisor(python: str, inbox: Path) -> int:
 def unusable(inbox: Path) -> str | None:
     """Why a folder cannot be loaded, or None; said before anything is started."""
     if not inbox.exists():
-        return f"DATA={inbox} does not exist: give the folder that holds the contributions"
+        return f"DATA={inbox} does not exist: give the folder of the contributions and papers"
     if not inbox.is_dir():
-        return f"DATA={inbox} is not a folder: give the folder that holds the contributions"
+        return f"DATA={inbox} is not a folder: give the folder of the contributions and papers"
     try:
         holds_files = any(files for _, _, files in os.walk(str(inbox)))
     except OSError:

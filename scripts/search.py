@@ -25,11 +25,10 @@ from include.documents.parsing.acts import KINDS
 from include.documents.words import fold
 from include.errors import ConfigurationError
 from include.exchange import endpoint_options
-from include.municipality import DEFAULT_MUNICIPALITY
 from participation.ledger import connect
 from participation.ledger.search import Filters
 from participation.search import ask
-from participation.settings import EMBEDDINGS_CONN_ID
+from participation.settings import EMBEDDINGS_CONN_ID, Settings
 from postgres import EmbeddedPostgres, running
 from state_folder import AlreadyRunningError, StateFolder
 
@@ -73,15 +72,15 @@ def show(hits: Sequence[Hit], console: Console) -> None:
         pages = f"p. {hit.first_page}"
         if hit.last_page != hit.first_page:
             pages += f"-{hit.last_page}"
-        title, quote, uri = (_line(text) for text in (hit.title, hit.quote, hit.uri))
+        title = _line(hit.title)
         console.print(f"[bold]{place}. {title}[/bold], {pages}  ({hit.score:.2f})", soft_wrap=True)
-        console.print(f"   « {quote} »", soft_wrap=True)
-        console.print(f"   {uri}", soft_wrap=True)
+        console.print(f"   « {_line(hit.quote)} »", soft_wrap=True)
+        console.print(f"   {_line(hit.uri)}", soft_wrap=True)
 
 
 def _line(text: str) -> str:
-    """Write what somebody else wrote on one line, without a command to the terminal."""
-    return escape(visible(" ".join(text.split())))
+    """Write a paper's words on one line, so that they say nothing to the terminal itself."""
+    return escape(" ".join(visible(text).split()))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--since", type=_day)
     parser.add_argument("--until", type=_day)
     parser.add_argument("--source", choices=SOURCES)
-    parser.add_argument("--municipality", default=DEFAULT_MUNICIPALITY)
+    parser.add_argument("--municipality", default=Settings().municipality)
     return parser
 
 

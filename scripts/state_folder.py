@@ -53,7 +53,8 @@ class StateFolder:
         marked_folder.claim(state.folder, ROOT)
         # Citizens' texts lie here. Root leaves the way through open for the account of PostgreSQL.
         state.folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        for part in (state.run, state.logs, state.reports, state.airflow_home):
+        private = state.run, state.logs, state.reports, state.documents, state.datasets
+        for part in (*private, state.airflow_home):
             part.mkdir(parents=True, exist_ok=True)
             part.chmod(0o700)
         return state

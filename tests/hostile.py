@@ -1,4 +1,4 @@
-"""Sixty files as the world sends them: cut short, locked, swollen, misnamed, or made to do harm.
+"""Files as the world sends them: cut short, locked, swollen, misnamed, or made to do harm.
 
 Each comes with what must become of it: the reason for which it is set aside, or None when its text
 must be read. Everything is built here, byte by byte; nothing comes from elsewhere.
@@ -43,7 +43,7 @@ class Hostile(NamedTuple):
 
 
 def hostile_files() -> Iterator[Hostile]:
-    """Yield all sixty, in a fixed order and with the same bytes each time."""
+    """Yield all of them, in a fixed order and with the same bytes each time."""
     for name, build, reasons in _FILES:
         yield Hostile(name, build(), frozenset(reasons.split()))
 
@@ -219,6 +219,27 @@ def _deep_docx() -> bytes:
 def _crowded_docx() -> bytes:
     members = {f"word/media/{i}": b"" for i in range(21_000)}
     return zipped({"word/document.xml": b"<x/>", **members}, zipfile.ZIP_STORED)
+
+
+def crowded_zip() -> bytes:
+    """Two hundred thousand members that are nothing but their names, in a list of eleven megabytes."""
+    entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", *[0] * 9, 10, *[0] * 6) + b"nom-de-dix"
+    count = 200_000
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, len(entry) * count, 4, 0)
+    return b"PK\3\4" + entry * count + end
+
+
+def _misnamed_zip() -> bytes:
+    """A member whose name says that it is UTF-8 and is not."""
+    whole = zipped({"é.txt": b"", "mimetype": _ODT_MIME.encode()})
+    return whole.replace("é".encode(), b"\xff\xff")
+
+
+def _torn_odt() -> bytes:
+    """A kind that cannot be inflated."""
+    packed = zipped({"mimetype": _ODT_MIME.encode() * 4})
+    start = packed.index(b"mimetype") + len(b"mimetype")
+    return packed[:start] + b"\xff" * 8 + packed[start + 8 :]
 
 
 def _png(width: int, height: int, rows: bytes) -> bytes:
@@ -459,5 +480,8 @@ _FILES: tuple[tuple[str, Callable[[], bytes], str], ...] = (
     ("avis\nà la ligne.txt", TEXT.encode, ""),
     (f"{'tres-' * 48}long.txt", (TEXT + " Un nom long.").encode, ""),
     ("\u202etxt.exe.pdf", lambda: pdf([TEXT + " A rebours."]), ""),
+    ("noms-sans-fin.zip", crowded_zip, "zip_bomb"),
+    ("nom-illisible.odt", _misnamed_zip, "damaged"),
+    ("genre-dechire.odt", _torn_odt, "damaged"),
     ("pas-un-mot.txt\x7f\x1b[2J.txt", (TEXT + " Un écran vidé.").encode, ""),
 )

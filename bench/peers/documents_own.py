@@ -37,7 +37,8 @@ def take(task: team.Task, connection: Connection, path: Path) -> None:
             continue
         documents.keep_origin(received)
         stored = task.folder / received.kept.stored_path
-        media = sniff(stored.read_bytes(), path.name)
+        with stored.open("rb") as stream:
+            media = sniff(stream, path.name)
         if not isinstance(media, SetAside):
             parsed = parse_file(stored, media, ocr=OcrSettings(enabled=task.ocr))
             if not isinstance(parsed, SetAside):
@@ -50,7 +51,7 @@ def cut_and_embed(connection: Connection, document_id: str) -> None:
     chunks, embeddings = LedgerChunks(connection, TOWN), _embeddings(connection)
     text = chunks.text(document_id)
     chunks.save(text, embeddings.chunking_id, chunk(text.pages, ChunkSizes()))
-    for batch in embeddings.to_embed(BATCH, document_id):
+    for batch in embeddings.to_embed(document_id, BATCH):
         embeddings.save(
             Embedding(each.content_hash, tuple(hashed.vector(each.content))) for each in batch
         )

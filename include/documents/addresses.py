@@ -10,23 +10,32 @@ import re
 import socket
 import unicodedata
 from collections.abc import Callable, Collection
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from include.contributions.sources.boundary import cleaned
 from include.errors import PermanentError
 
 Resolver = Callable[[str, int], Collection[str]]
 """The network addresses of a host name; raises ``OSError`` where there is none."""
 
-MAX_URL_CHARACTERS = 2_000
+MAX_URL_BYTES = 2_000
+"""An index of the ledger holds an address of this length, whatever its characters."""
+
 WEB_PORTS = frozenset({80, 443})
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_NOT_IN_URLS = re.compile(r"[\x00-\x20\x7f\\]")
+_NOT_IN_URLS = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 _NAT64 = IPv6Network("64:ff9b::/96")
 # Public by their numbers, but the host's own services answer there (Azure's wire server).
 _SERVICE_ADDRESSES = frozenset({ip_address("168.63.129.16")})
+# Set apart for protocols, relays and documents; Python counts some or all of them among the public ones.
+_SET_APART = (
+    IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("3fff::/20"),
+)
 
 
 class AddressRefusedError(PermanentError):
@@ -80,9 +89,13 @@ class AddressGuard:
 
         Raises:
             AddressRefusedError: One of them may not: whoever answers with a mixture is not trusted.
+                Or no site can have that name.
             OSError: The name is not known, or the resolver did not answer.
         """
-        found = list(dict.fromkeys(self._resolve(host, port)))
+        try:
+            found = list(dict.fromkeys(self._resolve(host, port)))
+        except UnicodeError:
+            raise _unreadable(host, "aucun site ne peut porter ce nom") from None
         for written in found:
             self._check(host, ip_address(written.partition("%")[0]), port)
         if not found:
@@ -109,7 +122,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     >>> [is_public(ip_address(each)) for each in ("93.184.215.14", "::ffff:127.0.0.1", "fe80::1")]
     [True, False, False]
     """
-    if address in _SERVICE_ADDRESSES:
+    if address in _SERVICE_ADDRESSES or any(address in network for network in _SET_APART):
         return False
     if isinstance(address, IPv6Address):
         packed = address.ipv4_mapped or address.sixtofour
@@ -128,6 +141,19 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     )
 
 
+def is_address(url: str) -> bool:
+    """Say whether a text is an address of the web at all, which the ledger could hold.
+
+    >>> is_address("https://example.org/a b"), is_address("https://example.org/a%20b")
+    (False, True)
+    """
+    try:
+        _parts(url)
+    except AddressRefusedError:
+        return False
+    return True
+
+
 def system_addresses(host: str, port: int) -> list[str]:
     """Ask the system's resolver, in the order in which it prefers the answers."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -135,8 +161,8 @@ def system_addresses(host: str, port: int) -> list[str]:
 
 
 def _parts(url: str) -> SplitResult:
-    if len(url) > MAX_URL_CHARACTERS:
-        raise _unreadable(url, f"elle dépasse {MAX_URL_CHARACTERS} caractères")
+    if len(url.encode(errors="replace")) > MAX_URL_BYTES:
+        raise _unreadable(url, f"elle dépasse {MAX_URL_BYTES} octets")
     if _NOT_IN_URLS.search(url):
         raise _unreadable(url, "elle contient une espace ou un caractère interdit")
     try:
@@ -185,13 +211,26 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def shown_url(url: str) -> str:
+def address_name(url: str) -> str:
+    """Call an address by itself; one that is refused as it is written, without what may be a password.
+
+    >>> address_name("https://example.org/a@b"), address_name("https://a:b@example.org/page")
+    ('https://example.org/a@b', 'https://…@example.org/page')
+    """
+    try:
+        _parts(url)
+    except AddressRefusedError:
+        return cleaned(shown_url(url, MAX_URL_BYTES // 4))[0]
+    return cleaned(url)[0]
+
+
+def shown_url(url: str, limit: int = 200) -> str:
     """Write an address for a person: short, without what may be a password and control characters.
 
     >>> shown_url("https://a:b@example.org/page")
     'https://…@example.org/page'
     """
-    clean = "".join(character if character.isprintable() else "�" for character in url[:200])
+    clean = "".join(character if character.isprintable() else "�" for character in url[:limit])
     return re.sub(r"//[^/@]*@", "//…@", clean)
 
 

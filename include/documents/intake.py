@@ -65,8 +65,8 @@ def keep(blocks: Iterable[bytes], store: Path, max_bytes: int = MAX_DOCUMENT_BYT
         StoreUnavailableError: The store's disk is full, or the folder may not be written to.
     """
     try:
-        store.mkdir(parents=True, exist_ok=True)
-        with drafting(store, "incoming") as draft:
+        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with drafting(store, "incoming", 0o600) as draft:
             digest, size = hashlib.sha256(), 0
             for block in _from_outside(blocks):
                 size += len(block)
@@ -78,9 +78,9 @@ def keep(blocks: Iterable[bytes], store: Path, max_bytes: int = MAX_DOCUMENT_BYT
                 raise NotKeptError(EMPTY)
             path = stored_path(digest.hexdigest())
             target = store / path
-            is_new = not target.is_file() or target.stat().st_size != size
+            is_new = not _is_whole(target, size)
             if is_new:
-                target.parent.mkdir(exist_ok=True)
+                target.parent.mkdir(mode=0o700, exist_ok=True)
                 draft.become(target)
                 # A row of the ledger will point here: the names must outlive a power cut as well.
                 sync_folder(target.parent)
@@ -102,7 +102,8 @@ def take_files(
 ) -> Iterator[Received | LeftOut]:
     """Keep every document under ``root``; one outcome per file, lazily, in the order of names.
 
-    Every file is read each time: its hash says whether it is known. Arguments and errors are those
+    Every file is read each time: its hash says whether it is known, and only what is not is written.
+    Arguments and errors are those
     of :func:`find_files` and :func:`keep`.
 
     Raises:
@@ -117,7 +118,7 @@ def _taken(found: FoundFile, store: Path, max_bytes: int) -> Received | LeftOut:
     if found.size_bytes > max_bytes:
         return LeftOut(found.uri, "set_aside", _too_large(max_bytes))
     try:
-        kept = keep(_unchanging(found), store, max_bytes)
+        kept = _held(found, store, max_bytes) or keep(_unchanging(found), store, max_bytes)
     except NotKeptError as error:
         return LeftOut(found.uri, "set_aside", error.why)
     except _GrowingError:
@@ -125,6 +126,24 @@ def _taken(found: FoundFile, store: Path, max_bytes: int) -> Received | LeftOut:
     except OSError as error:
         return LeftOut(found.uri, "waits", unreadable(error))
     return Received(found.uri, found.source, kept, metadata=found.metadata)
+
+
+def _held(found: FoundFile, store: Path, max_bytes: int) -> Kept | None:
+    """Find a file's bytes in the store, which costs reading them and no writing."""
+    digest, size = hashlib.sha256(), 0
+    for block in _unchanging(found):
+        size += len(block)
+        if size > max_bytes:
+            return None
+        digest.update(block)
+    path = stored_path(digest.hexdigest())
+    if not _is_whole(store / path, size):
+        return None
+    return Kept(digest.hexdigest(), size, path, is_new=False)
+
+
+def _is_whole(target: Path, size: int) -> bool:
+    return target.is_file() and target.stat().st_size == size
 
 
 def _unchanging(found: FoundFile) -> Iterator[bytes]:

@@ -89,6 +89,7 @@ class DocumentList:
     act_kind: str | None = None
     standing: str | None = None
     page: int = 1
+    themes: tuple[str, ...] = ()
 
     @property
     def last_page(self) -> int:
@@ -192,7 +193,8 @@ class StepTime:
 
     step: str
     at: datetime
-    what: str = ""
+    number: int | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +413,7 @@ def _environment() -> Environment:
     made = environment(shown)
     made.filters.update(
         act_kind=wording.act_kind,
+        given=lambda step: wording.given(step.step, step.number, step.name),
         figure=_figure_label,
         media=lambda code: wording.MEDIA.get(code, code),
         method=lambda code: wording.METHODS.get(code, code),

@@ -56,6 +56,9 @@ SHORT_TEXT = 600
 """Words and breaks; a text of a page or two says most things once, a longer one repeats what counts."""
 
 SHORTEST_WORD = 3
+MAX_LABEL_CHARACTERS = 100
+"""A longer one is no subject, and an index of the ledger holds no label without end."""
+
 LONGEST_PLACE = 5
 
 CACHED_FORMS = 100_000
@@ -152,12 +155,13 @@ class ThemeExtractor:
                 for key, end in self._runs_from(tokens, stems, start):
                     spans.setdefault(key, []).append((start, end))
         is_short = len(tokens) < SHORT_TEXT
-        return {
+        found = {
             key: _candidate(clean, tokens, stems, places, self.signs.acronyms)
             for key, places in spans.items()
             # Said once, three words in a row are a sentence rather than a subject.
             if len(places) > 1 or (is_short and len(key) < LONGEST_THEME)
         }
+        return {k: each for k, each in found.items() if len(each.label) <= MAX_LABEL_CHARACTERS}
 
     def _runs_from(
         self, tokens: Sequence[Token], stems: Sequence[str], start: int

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from include.contributions.wording import counted
 from include.documents.parsing.sentences import INSTALL_OCR, SENTENCES
 
 ACT_KINDS = {
@@ -65,6 +66,7 @@ STANDING_SENTENCES = {
 
 STEPS = {
     "find": "Recherche des fichiers",
+    "fetch": "Demande au site",
     "plan": "Répartition",
     "choose": "Choix du lecteur",
     "parse": "Lecture",
@@ -73,8 +75,17 @@ STEPS = {
     "index": "Index",
     "themes": "Thèmes",
     "dataset": "Jeu de données",
+    "publish": "Publication",
+    "draft": "Brouillons de contributions",
     "reconcile": "Comptes",
 }
+
+GIVEN = {
+    "chunk": ("passage", "passages"),
+    "embed": ("vecteur", "vecteurs"),
+    "themes": ("thème", "thèmes"),
+}
+"""What a document's step gave so many of; the other steps give a version."""
 
 STATUSES = {
     "running": "en cours",
@@ -89,6 +100,7 @@ FIGURES = {
     "changed": "fichiers modifiés",
     "unchanged": "fichiers inchangés",
     "waits": "fichiers à revoir au prochain passage",
+    "addresses_left": "adresses à demander au prochain passage",
     "elsewhere": "fichiers laissés aux contributions",
     "set_aside": "mis de côté",
     "done": "documents traités",
@@ -109,6 +121,12 @@ FIGURES = {
     "chunking_id": "découpage n°",
     "dataset_id": "jeu de données n°",
     "outputs_left_out": "résultats non montrés",
+    "model": "modèle",
+    "drafts": "brouillons",
+    "declined": "refus du modèle",
+    "failed_count": "documents en échec",
+    "sent": "exemples envoyés",
+    "kept_back": "exemples gardés ici",
 }
 """What the tasks of a run hand on, by their own names."""
 
@@ -128,6 +146,8 @@ REASONS = {
     "out_of_memory": "mémoire dépassée",
     "parser_died": "lecture interrompue",
     "no_transcript": "sans transcription",
+    "process_failed": "erreur imprévue",
+    "name_too_long": "nom trop long",
     "no_text": "aucun texte",
     "link_outside": "raccourci vers l'extérieur",
     "link_to_folder": "raccourci vers un dossier",
@@ -135,6 +155,22 @@ REASONS = {
     "unreadable": "lecture refusée",
     "unreadable_metadata": "fiche illisible",
     "crawl_error": "erreur de collecte",
+    "growing": "en cours d'écriture",
+    "contributions": "contributions",
+    "bad_url": "adresse inutilisable",
+    "refused_scheme": "adresse refusée : pas une adresse du web",
+    "refused_credentials": "adresse refusée : mot de passe",
+    "refused_address": "adresse refusée : réseau interne",
+    "refused_port": "adresse refusée : port",
+    "unreachable": "site injoignable",
+    "server_error": "site en panne",
+    "incomplete": "envoi interrompu par le site",
+    "not_found": "introuvable sur le site",
+    "forbidden": "accès refusé par le site",
+    "unexpected_answer": "réponse inattendue du site",
+    "bad_encoding": "envoi illisible du site",
+    "too_many_redirects": "renvois sans fin",
+    "redirected_post": "renvoi inattendu",
 }
 """Why a whole document is set aside; the sentence beside it says what to do."""
 
@@ -189,6 +225,18 @@ def act_kind(code: str | None) -> str:
     ('Procès-verbal', 'Autre document')
     """
     return "Autre document" if code in {None, OTHER_ACT} else ACT_KINDS.get(str(code), str(code))
+
+
+def given(step: str, number: int | None, name: str) -> str:
+    r"""Say what a step gave to a document, and where; nothing where it only passed it on.
+
+    >>> given("index", 3, "bm25-fr-1"), given("embed", 1, "bm25-fr-1"), given("parse", None, "")
+    ('version 3, bm25-fr-1', '1\xa0vecteur, bm25-fr-1', '')
+    """
+    if number is None:
+        return name
+    gave = counted(number, *GIVEN[step]) if step in GIVEN else f"version {number}"
+    return f"{gave}, {name}" if name else gave
 
 
 def size(size_bytes: int) -> str:

@@ -148,7 +148,8 @@ DATASET = _asset(
     "documents",
     "5 of 5. A new dataset version. From dataset_creation; wakes nothing here.",
 )
-"""One event per new dataset version."""
+"""An outlet and not fed by the outbox: Airflow keeps no watcher of an asset that wakes no DAG. The row
+``dataset_created`` says whether a version had its event; it has at least one."""
 
 
 def woken_by(asset: Asset, *, net: str) -> AssetOrTimeSchedule:

@@ -5,17 +5,20 @@ so that a run that died, came twice or came late ends where any other would.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.dockets import fits
+from include.dockets import fitting
+from include.documents.addresses import address_name
 from include.documents.chunking import SPLITTER_VERSION, ChunkSizes
 from include.documents.intake import take_files
 from include.documents.model import (
@@ -23,6 +26,7 @@ from include.documents.model import (
     LeftOut,
     Media,
     Page,
+    ParsedDocument,
     Received,
     SetAside,
     Unchanged,
@@ -30,34 +34,25 @@ from include.documents.model import (
 )
 from include.documents.parsing import PARSER_VERSION, OcrSettings, parse_file
 from include.documents.parsing.ocr import obstacle
-from include.documents.parsing.sentences import set_aside
+from include.documents.parsing.sentences import process_failed, set_aside
 from include.documents.sniffing import sniff
+from include.documents.sources.folder import uri_of
 from include.documents.sources.inspection import Location
-from include.errors import (
-    ConfigurationError,
-    PermanentError,
-    ProviderRefusedError,
-    ProviderUnavailableError,
-    TransientError,
-    cause_chain,
-)
-from participation.ledger import document_books, metrics
+from include.errors import ConfigurationError, TransientError
+from participation.ledger import document_books
+from participation.ledger.addresses import LedgerAddresses
 from participation.ledger.chunks import LedgerChunks
 from participation.ledger.documents import LedgerDocuments, ToParse
-from participation.ledger.locks import item_lock
-from participation.progress import Progress
 from participation.steps import Visit
-
-OnError = Literal["stop", "continue", "retry"]
-Outcome = Literal["done", "set_aside", "failed", "elsewhere"]
+from participation.turns import OnError, Outcome, check_run, take_turns, workers
 
 UNKNOWN = "unknown"
 """Noted instead of a medium where the bytes are of no kind that can be read."""
 
 READERS = {
-    "document": "read_documents",
-    "image": "read_images",
-    "video": "read_transcripts",
+    "document": "plan_documents",
+    "image": "plan_images",
+    "video": "plan_transcripts",
     UNKNOWN: "set_aside_unknown",
 }
 """The branch, by what the bytes are."""
@@ -65,105 +60,36 @@ READERS = {
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "hdfs", "oss"})
 """Schemes a folder may have; web addresses go through the guarded client instead."""
 
+INDEXABLE_CHARACTERS = 601
+"""Of a name, at four bytes each."""
+
+MAX_FAILURES = 3
+"""Tries of one document by one version of the parser that may end in an error nobody foresaw."""
+
+NOT_THE_DOCUMENTS = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    ConfigurationError,
+    TransientError,
+    OSError,
+)
+"""Errors that say nothing of the document at hand: the ledger, the disk, no process to be had."""
+
+RECORDINGS = frozenset({Media.AUDIO, Media.VIDEO_FILE})
+TRANSCRIPTS = frozenset({Media.SRT, Media.VTT, Media.TRANSCRIPT})
+IN_ITS_TRANSCRIPT = ParsedDocument(
+    (), warnings=("Enregistrement : ses paroles sont dans la transcription du même nom.",)
+)
+"""A recording has no pages of its own."""
+
+ADDRESSES_A_RUN = 200
+ADDRESSES_BUDGET_S = 900.0
+"""Slow sites take 90 s each: what has no turn within this time is asked by a later run."""
+
 SEEN_AT_ONCE = 500
 """Sources that have not changed are noted together: a commit for each would cost more than reading it."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Turns:
-    """What one worker did; ``elsewhere`` counts what another one had in its hands."""
-
-    done: int = 0
-    set_aside: int = 0
-    elsewhere: int = 0
-    failed: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        told = [f"{self.done} done"]
-        told += [f"{self.set_aside} set aside"] if self.set_aside else []
-        told += [f"{len(self.failed)} failed"] if self.failed else []
-        told += [f"{self.elsewhere} by others"] if self.elsewhere else []
-        return ", ".join(told)
-
-    def docket(self, **more: Any) -> dict[str, Any]:
-        """For the next task: counts, and the first failures."""
-        return {
-            "done": self.done,
-            "set_aside": self.set_aside,
-            "elsewhere": self.elsewhere,
-            "failed": [sentence[:200] for sentence in self.failed[:10]],
-            **more,
-        }
-
-
-def take_turns(
-    visit: Visit,
-    step: str,
-    ids: Iterable[str],
-    work: Callable[[str], Outcome],
-    on_error: OnError = "retry",
-    amount: Callable[[], str] = str,
-) -> Turns:
-    """Do a step of each document that nobody else holds.
-
-    ``work`` says ``elsewhere`` when another worker did it in the meantime. With ``continue`` a
-    document that fails is left for the next run; with ``retry`` the others go on and the task is
-    tried again; ``stop`` ends at the first one. ``amount`` words what was read or stored so far: the
-    log, and Airflow beside the running task, say after each document how far this worker is.
-
-    Raises:
-        ProviderUnavailableError, ProviderRefusedError, ConfigurationError: At once: they are about
-            no single document.
-        TransientError: Documents failed; what was done stays done.
-        PermanentError: As asked, the first trouble ended the work.
-        AirflowSkipException: The other workers left nothing to do.
-    """
-    turns = Turns()
-    ids = list(ids)
-    progress = Progress(visit.context)
-    for place, document_id in enumerate(ids, start=1):
-        progress.say(
-            f"{place} of {len(ids)}: document {document_id[:12]} ({_so_far(turns, amount)})"
-        )
-        with item_lock(visit.connection, step, document_id) as taken:
-            outcome = _attempted(visit, turns, document_id, work) if taken else "elsewhere"
-        turns.elsewhere += outcome == "elsewhere"
-        turns.done += outcome == "done"
-        turns.set_aside += outcome == "set_aside"
-        if on_error == "stop" and outcome in {"failed", "set_aside"}:
-            raise PermanentError(
-                f"stopped at document {document_id}, as asked: "
-                f"{turns.failed[0] if turns.failed else 'it was set aside, see the ledger'}"
-            )
-    progress.end(_so_far(turns, amount))
-    visit.input_size = turns.done + turns.set_aside + len(turns.failed)
-    visit.output_size = turns.done
-    if turns.failed and on_error == "retry":
-        raise TransientError(f"{len(turns.failed)} documents failed: {'; '.join(turns.failed[:5])}")
-    if not visit.input_size:
-        raise AirflowSkipException("nothing left for this worker: the others did it")
-    return turns
-
-
-def _so_far(turns: Turns, amount: Callable[[], str]) -> str:
-    return ", ".join(part for part in (str(turns), amount()) if part)
-
-
-def _attempted(
-    visit: Visit, turns: Turns, document_id: str, work: Callable[[str], Outcome]
-) -> Outcome:
-    visit.item = f"document {document_id}"
-    try:
-        return work(document_id)
-    except (psycopg.Error, ProviderUnavailableError, ProviderRefusedError, ConfigurationError):
-        # The next document would meet the same, and cost as much time or money.
-        raise
-    except Exception as error:
-        log.warning("document %s failed", document_id, exc_info=True)
-        turns.failed.append(f"{document_id[:12]}: {cause_chain(error)}")
-        return "failed"
 
 
 # Find
@@ -182,49 +108,101 @@ def find_documents(visit: Visit, params: dict[str, Any]) -> dict[str, Any]:
     documents = _documents(visit)
     counts = dict.fromkeys(("new", "changed", "unchanged", "waits", "elsewhere", "set_aside"), 0)
     waiting: list[str] = []
-    seen: list[str] = []
+    seen: dict[bool, list[str]] = {False: [], True: []}
     for outcome in _outcomes(visit, folder, urls, documents):
         match outcome:
             case Received():
                 noted = _noted(visit, documents, outcome)
                 counts[noted] += 1
                 if noted == "unchanged":
-                    seen.append(outcome.uri)
+                    seen[_is_fetched(outcome)].append(outcome.uri)
             case Unchanged():
-                seen.append(outcome.uri)
+                seen[_is_fetched(outcome)].append(outcome.uri)
                 counts["unchanged"] += 1
             case LeftOut():
                 counts[outcome.standing] += 1
-                log.info("%s: %s (%s)", outcome.standing, outcome.uri, outcome.why.detail)
-                if outcome.standing == "set_aside":
-                    documents.set_aside(outcome.uri, None, "find", outcome.why)
-                elif outcome.standing == "waits":
+                log.info("%s: %r (%s)", outcome.standing, outcome.uri, outcome.why.detail)
+                if outcome.standing == "waits":
                     waiting.append(f"{outcome.uri[-120:]}: {outcome.why.detail}"[:300])
-        if len(seen) >= SEEN_AT_ONCE:
-            documents.seen_again(seen)
-            seen.clear()
-    documents.seen_again(seen)
+        _note_seen(documents, seen, SEEN_AT_ONCE)
+    _note_seen(documents, seen)
     if sizes is not None:
         chunks = LedgerChunks(visit.connection, visit.settings.municipality)
         chunks.choose(sizes, SPLITTER_VERSION, visit.attempt.run_id)
     visit.input_size = sum(counts.values())
     visit.output_size = counts["new"] + counts["changed"]
-    return {**counts, "waiting": waiting[:10]}
+    addresses = LedgerAddresses(visit.connection, visit.settings.municipality)
+    return fitting("waiting", waiting[:10], {**counts, "addresses_left": addresses.count_due()})
+
+
+def _is_fetched(outcome: Received | Unchanged) -> bool:
+    return isinstance(outcome, Unchanged) or outcome.source == "url"
+
+
+def _note_seen(
+    documents: LedgerDocuments, seen: Mapping[bool, list[str]], at_least: int = 1
+) -> None:
+    for fetched, uris in seen.items():
+        if len(uris) >= at_least:
+            documents.seen_again(uris, fetched=fetched)
+            uris.clear()
 
 
 def _outcomes(
     visit: Visit, folder: str | None, urls: Sequence[str], documents: LedgerDocuments
 ) -> Iterator[Received | Unchanged | LeftOut]:
-    store = visit.settings.documents
     if folder or not urls:
-        yield from take_files(_location(visit, folder), store)
-    if urls:
-        from include.documents.sources.urls import take_urls  # noqa: PLC0415 - loads the HTTP library
-        from participation.hooks.web import web_client  # noqa: PLC0415 - the same
+        yield from _look_through(visit, _location(visit, folder), documents)
+    if urls or not folder:
+        yield from _ask_sites(visit, urls, documents)
 
-        asked = [url.strip() for url in urls]
-        known = {url: known for url in asked if (known := documents.known_origin(url))}
-        yield from take_urls(asked, store, web_client(), known)
+
+def _look_through(
+    visit: Visit, root: Location, documents: LedgerDocuments
+) -> Iterator[Received | LeftOut]:
+    """Take a folder's files; what was set aside there and is not met any more is closed at the end."""
+    left: dict[str, set[str]] = {"set_aside": set(), "waits": set(), "elsewhere": set()}
+    for outcome in take_files(root, visit.settings.documents):
+        if isinstance(outcome, LeftOut):
+            left[outcome.standing].add(outcome.uri)
+            if outcome.standing == "set_aside":
+                documents.set_aside(outcome.uri, None, "find", outcome.why)
+        yield outcome
+    documents.close_unmet(uri_of(root), left["set_aside"], left["waits"])
+
+
+def _ask_sites(
+    visit: Visit, urls: Sequence[str], documents: LedgerDocuments
+) -> Iterator[Received | Unchanged | LeftOut]:
+    """Ask the given addresses, or those whose turn it is, as long as there is time for another one."""
+    addresses = LedgerAddresses(visit.connection, visit.settings.municipality)
+    given = list(dict.fromkeys(filter(None, (url.strip() for url in urls))))
+    # The guard will refuse the others as they are written: nothing of them is kept.
+    usable = [url for url in given if address_name(url) == url]
+    addresses.want(usable)
+    due = addresses.due(ADDRESSES_A_RUN, usable if given else None)
+    asked = [*(url for url in given if address_name(url) != url), *due]
+    if not asked:
+        return
+    from include.documents.sources.urls import take_urls  # noqa: PLC0415 - loads the HTTP library
+    from participation.hooks.web import documents_client  # noqa: PLC0415 - the same
+
+    client = documents_client()
+    until = time.monotonic() + ADDRESSES_BUDGET_S
+    for place, url in enumerate(asked):
+        if time.monotonic() >= until:
+            log.info("no time for %s more addresses: a later run asks them", len(asked) - place)
+            return
+        # What the guard will refuse as it is written, such as a NUL, is no question to the ledger.
+        known = documents.known_origin(url, fetched=True) if address_name(url) == url else None
+        for outcome in take_urls(
+            [url], visit.settings.documents, client, {url: known} if known else None
+        ):
+            if isinstance(outcome, LeftOut):
+                documents.set_aside(outcome.uri, None, "fetch", outcome.why)
+            yield outcome
+            waits = isinstance(outcome, LeftOut) and outcome.standing == "waits"
+            addresses.asked(url, answered=not isinstance(outcome, LeftOut), waits=waits)
 
 
 def _location(visit: Visit, folder: str | None) -> Location:
@@ -240,7 +218,27 @@ def _location(visit: Visit, folder: str | None) -> Location:
 
 
 def _noted(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
-    before = documents.known_origin(received.uri)
+    """Note where bytes were met; what fails for this file alone sets it aside."""
+    try:
+        return _note(visit, documents, received)
+    except psycopg.errors.ProgramLimitExceeded:
+        why = set_aside("name_too_long")
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        raise
+    except Exception:
+        log.warning("%s cannot be noted", received.uri, exc_info=True)
+        why = process_failed()
+    documents.set_aside(_indexable(received.uri), None, "find", why)
+    return "set_aside"
+
+
+def _indexable(uri: str) -> str:
+    """Shorten a name in its middle to what an index of the ledger holds, 2,704 bytes."""
+    return uri if len(uri) <= INDEXABLE_CHARACTERS else f"{uri[:200]}…{uri[-400:]}"
+
+
+def _note(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
+    before = documents.known_origin(received.uri, fetched=_is_fetched(received))
     as_before = Validators(received.kept.document_id, received.etag, received.last_modified)
     if received.kept.is_new:
         # Bytes that were lost are back: what was set aside for it is tried again.
@@ -251,14 +249,12 @@ def _noted(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
         media = _sniffed(visit.settings.documents, received.kept.stored_path, received.metadata)
         noted = UNKNOWN if isinstance(media, SetAside) else str(media)
         received = replace(received, metadata={**received.metadata, "media": noted})
-    outcome = documents.keep_origin(received)
-    if outcome == "new":
-        documents.resolve(received.uri, "taken in")
-    return outcome
+    return documents.keep_origin(received)
 
 
 def _sniffed(store: Path, stored_path: str, metadata: dict[str, Any]) -> Media | SetAside:
-    return sniff((store / stored_path).read_bytes(), str(metadata.get("name", "")))
+    with (store / stored_path).open("rb") as stream:
+        return sniff(stream, str(metadata.get("name", "")))
 
 
 def _asked_sizes(visit: Visit, params: dict[str, Any]) -> ChunkSizes | None:
@@ -273,37 +269,48 @@ def _asked_sizes(visit: Visit, params: dict[str, Any]) -> ChunkSizes | None:
     )
 
 
-# Plan and choose
+# Choose and plan
 
 
-def plan_reading(visit: Visit, cores: int, *, ocr: bool) -> list[int]:
-    """Number the workers: one per document that waits, at most one per core.
+def choose_readers(visit: Visit, *, ocr: bool) -> list[str]:
+    """Name the branches whose kinds of documents wait.
 
     Raises:
         AirflowSkipException: Nothing waits.
     """
-    return workers(visit, len(_waiting(visit, ocr=ocr)), cores, "every document is read")
+    kinds = _kinds(visit, ocr=ocr)
+    visit.input_size, visit.output_size = kinds.total(), len(kinds)
+    if not kinds:
+        raise AirflowSkipException("nothing to do: every document is read")
+    return sorted(READERS[kind] for kind in kinds)
 
 
-def workers(visit: Visit, waiting: int, cores: int, otherwise: str) -> list[int]:
-    """Number the workers for some waiting documents.
+def plan_reading(visit: Visit, kind: str, cores: int, *, ocr: bool) -> list[int]:
+    """Number the workers of one kind: its share of the cores, and no more than documents wait.
 
     Raises:
-        AirflowSkipException: There are none, for the reason given.
+        AirflowSkipException: None of this kind waits any more.
     """
-    visit.input_size = waiting
-    visit.output_size = count = min(waiting, max(cores, 1))
-    if not count:
-        raise AirflowSkipException(f"nothing to do: {otherwise}")
-    log.info("%s documents wait, %s workers", waiting, count)
-    return list(range(count))
+    kinds = _kinds(visit, ocr=ocr)
+    del kinds[UNKNOWN]  # these are set aside in a moment, by a task that is not mapped
+    share = shares(kinds, cores).get(kind, 0)
+    return workers(visit, kinds[kind], share, f"every {kind} is read")
 
 
-def choose_readers(visit: Visit, *, ocr: bool) -> list[str]:
-    """Name the tasks whose kinds of documents wait."""
-    kinds = {_kind(visit, each) for each in _waiting(visit, ocr=ocr)}
-    visit.output_size = len(kinds)
-    return sorted(READERS[kind] for kind in kinds)
+def shares(waiting: Mapping[str, int], cores: int) -> dict[str, int]:
+    """Divide the cores among what waits: one for each kind, the others to where most wait.
+
+    >>> shares({"document": 90, "image": 10}, 4), shares({"document": 1, "image": 1, "video": 1}, 2)
+    ({'document': 3, 'image': 1}, {'document': 1, 'image': 1, 'video': 1})
+    """
+    given = dict.fromkeys(waiting, 1)
+    for _ in range(cores - len(given) if given else 0):
+        given[max(given, key=lambda kind: waiting[kind] / given[kind])] += 1
+    return given
+
+
+def _kinds(visit: Visit, *, ocr: bool) -> Counter[str]:
+    return Counter(_kind(visit, each) for each in _waiting(visit, ocr=ocr))
 
 
 def _waiting(visit: Visit, *, ocr: bool) -> list[ToParse]:
@@ -359,12 +366,31 @@ def read_kind(visit: Visit, kind: str, *, ocr: bool, on_error: OnError) -> dict[
 
     def read(document_id: str) -> Outcome:
         again = documents.to_parse(PARSER_VERSION, ocr=can_read_scans, document_id=document_id)
-        return _read(visit, documents, again[0], settings, pages) if again else "elsewhere"
+        if not again:
+            return "elsewhere"
+        try:
+            return _read(visit, documents, again[0], settings, pages)
+        except NOT_THE_DOCUMENTS:
+            raise
+        except Exception:
+            if _failed(documents, again[0]) < MAX_FAILURES:
+                raise
+            log.warning("document %s failed", document_id, exc_info=True)
+            return "set_aside"
 
     waiting = [each for each in _waiting(visit, ocr=ocr) if _kind(visit, each) == kind]
     ids = [each.kept.document_id for each in waiting]
     turns = take_turns(visit, "parse", ids, read, on_error, lambda: str(pages))
     return turns.docket(**asdict(pages))
+
+
+def _failed(documents: LedgerDocuments, waiting: ToParse) -> int:
+    """Count a failure that nobody foresaw; the last one sets the document aside."""
+    document_id = waiting.kept.document_id
+    times = documents.count_failure(waiting.uri, document_id, process_failed(), PARSER_VERSION)
+    if times >= MAX_FAILURES:
+        _set_aside(documents, waiting, process_failed(times))
+    return times
 
 
 def _read(
@@ -379,10 +405,18 @@ def _read(
         return _set_aside(documents, waiting, media)
     path = visit.settings.documents / waiting.kept.stored_path
     log.info("reading %s: %s, %s bytes", waiting.uri, media, waiting.kept.size_bytes)
-    parsed = parse_file(path, media, ocr=settings)
+    document_id = waiting.kept.document_id
+    if media in RECORDINGS and documents.has_transcript(document_id):
+        parsed: ParsedDocument | SetAside = IN_ITS_TRANSCRIPT
+    else:
+        before = documents.pages_by_ocr(document_id, PARSER_VERSION)
+        parsed = parse_file(path, media, ocr=settings, before=before)
     if isinstance(parsed, SetAside):
         return _set_aside(documents, waiting, parsed)
-    documents.add_document(waiting.kept, media, parsed, PARSER_VERSION)
+    if not documents.add_document(waiting.kept, media, parsed, PARSER_VERSION):
+        return "elsewhere"
+    if media in TRANSCRIPTS:
+        documents.resolve_recordings(document_id)
     pages.add(parsed.pages)
     log.info("read %s: %s pages", waiting.uri, len(parsed.pages))
     return "done"
@@ -408,34 +442,16 @@ def reconcile_intake(visit: Visit, *, ocr: bool) -> dict[str, Any]:
         visit.connection, visit.settings.municipality, PARSER_VERSION
     ).as_dict()
     count, listed = document_books.set_aside(visit.connection, visit.settings.municipality)
-    result: dict[str, Any] = {"books": books, "set_aside_count": count, "set_aside": []}
+    result: dict[str, Any] = {"books": books, "set_aside_count": count}
     if why := obstacle(OcrSettings(enabled=ocr)):
         result["ocr"] = why
+    entries = []
     for uri, reason, detail in listed:
-        log.warning("set aside: %s: %s (%s)", uri, detail, reason)
-        entry = {"uri": uri[-300:], "reason": reason, "detail": detail[:300]}
-        if not fits({**result, "set_aside": [*result["set_aside"], entry]}):
-            break
-        result["set_aside"].append(entry)
+        log.warning("set aside: %r: %s (%s)", uri, detail, reason)
+        entries.append({"uri": uri[-300:], "reason": reason, "detail": detail[:300]})
     visit.input_size, visit.output_size = books["documents"], books["parsed"]
     check_run(visit)
-    return result
-
-
-def check_run(visit: Visit) -> None:
-    """Close what lost attempts left open, and turn the run red when one of its tasks failed.
-
-    Raises:
-        PermanentError: Tasks failed; what the others did stays.
-    """
-    metrics.close_lost(
-        visit.connection, visit.attempt.dag_id, visit.attempt.run_id, keep=visit.attempt
-    )
-    if failed := visit.failed_tasks():
-        raise PermanentError(
-            f"the books balance, but tasks failed: {failed}; clear them, or let the next run take "
-            "what they left"
-        )
+    return fitting("set_aside", entries, result)
 
 
 def _documents(visit: Visit) -> LedgerDocuments:

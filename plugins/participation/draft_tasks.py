@@ -10,7 +10,7 @@ from include.contributions.reviewer import embedded_reviewer
 from include.contributions.sources.boundary import cleaned
 from include.documents import drafting, themes
 from include.documents.chat import ChatModel, ModelDeclinedError
-from include.errors import PermanentError, UnreadableAnswerError
+from include.errors import PermanentError, RequestRefusedError, UnreadableAnswerError
 from participation.hooks.models import MODEL_CONN_ID, connected_model
 from participation.ledger.chunks import LedgerChunks
 from participation.ledger.datasets import LedgerDatasets
@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 def draft(visit: Visit, count: int) -> dict[str, Any]:
     """Ask the model about documents that it was not asked about; what it answers stays a draft.
 
-    An answer that does not hold costs its document alone, which a later run asks about again.
+    An answer that does not hold, or a document that the model does not take, costs itself alone; a
+    later run asks about it again.
 
     Raises:
         AirflowSkipException: Nobody asked for drafts, no model is connected, or nothing is left.
@@ -60,7 +61,7 @@ def draft(visit: Visit, count: int) -> dict[str, Any]:
                 continue
             try:
                 done.update(_drafted(visit, drafts, model, document_id, min(count, MAX_DRAFTS)))
-            except UnreadableAnswerError as error:
+            except (UnreadableAnswerError, RequestRefusedError) as error:
                 log.warning("%s: %s", document_id, error)
                 failed.append(f"{document_id[:12]}: {error}"[:200])
     visit.input_size, visit.output_size = len(ids), done["drafts"]

@@ -14,11 +14,14 @@ from participation.settings import Settings
 
 TASK_MODULES = (
     "participation.callbacks",
+    "participation.chunk_tasks",
     "participation.contribution_tasks",
+    "participation.dataset_tasks",
     "participation.days",
     "participation.defaults",
     "participation.document_tasks",
     "participation.draft_tasks",
+    "participation.embed_tasks",
     "participation.github_tasks",
     "participation.index_tasks",
     "participation.operators.report",

@@ -12,8 +12,8 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from include.documents import opik
-from include.errors import PermanentError, TransientError, cause_chain
-from participation.index_tasks import DATASET
+from include.errors import PermanentError, RequestRefusedError, TransientError, cause_chain
+from participation.dataset_tasks import DATASET_NAME
 from participation.ledger.publications import LedgerPublications, Publication
 from participation.steps import Visit
 
@@ -46,19 +46,20 @@ def publish(visit: Visit) -> dict[str, Any]:
     except PermanentError as error:
         return _warned(told, str(error))
     publications = LedgerPublications(visit.connection, visit.settings.municipality, site.name)
-    waiting = publications.begin(DATASET)
+    waiting = publications.begin(DATASET_NAME)
     if not waiting:
         raise AirflowSkipException(f"nothing to do: every version is at {site.name}")
     deadline = time.monotonic() + BUDGET_S
     for publication in waiting:
-        visit.item = f"dataset {DATASET} version {publication.version}"
+        visit.item = f"dataset {DATASET_NAME} version {publication.version}"
         try:
             _send(visit, site, publications, publication, deadline, told)
         except (TransientError, PermanentError) as error:
-            # The next version would meet the same: it waits with this one.
             publications.warn(publication, cause_chain(error)[:500])
             _warned(told, f"{visit.item} is not whole there: {cause_chain(error)}")
-            break
+            if not isinstance(error, RequestRefusedError):
+                # The next version would meet the same: it waits with this one.
+                break
     visit.input_size, visit.output_size = len(waiting), told["sent"]
     return told
 
@@ -73,9 +74,13 @@ def _send(
 ) -> None:
     town = visit.settings.municipality
     version = opik.Version(
-        f"{town}-{DATASET}-v{publication.version}", publication.content_hash, publication.created_at
+        f"{town}-{DATASET_NAME}-v{publication.version}",
+        publication.content_hash,
+        publication.created_at,
     )
-    site.create(version, f"Version {publication.version} of {DATASET}, {publication.content_hash}")
+    site.create(
+        version, f"Version {publication.version} of {DATASET_NAME}, {publication.content_hash}"
+    )
     items = (opik.Item(*row) for row in publications.examples(publication))
     for batch in opik.batches(items):
         if time.monotonic() > deadline:

@@ -260,6 +260,14 @@ def test_a_kind_of_document_is_a_branch():
     assert choose.downstream_task_ids == set(READERS.values())
 
 
+def test_a_source_that_fails_holds_up_no_paper_that_is_kept():
+    """The plan begins in any case; ``reconcile`` makes the run red."""
+    plan = BAG.dags["document_intake"].get_task("plan")
+
+    assert plan.upstream_task_ids == {"find"}
+    assert plan.trigger_rule.value == "all_done"
+
+
 def failed(cause):
     return ProcessingError("validate", "c-1", 1, cause, failed_at=datetime.now(UTC))
 

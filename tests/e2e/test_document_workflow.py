@@ -233,7 +233,7 @@ def test_a_second_intake_computes_nothing(system, taken_in, ledger):
 
     assert system.finished(INTAKE, run_id) == "success"
     found = states(system, INTAKE, run_id)
-    assert found["plan"] == found["choose"] == found["read_documents"] == "skipped"
+    assert found["choose"] == found["plan_documents"] == found["read_documents"] == "skipped"
     assert counts(ledger) == before
     docket = system.xcom(INTAKE, run_id, "find")
     assert (docket["new"], docket["changed"]) == (0, 0)

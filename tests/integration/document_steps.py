@@ -71,10 +71,12 @@ class Steps:
 
     def embed(self, limit=50):
         stored = 0
-        for batch in self.embeddings.to_embed(limit):
-            stored += self.embeddings.save(
-                Embedding(text.content_hash, bm25.document_vector(text.content)) for text in batch
-            )
+        for identifier in self.embeddings.unfinished():
+            for batch in self.embeddings.to_embed(identifier, limit):
+                stored += self.embeddings.save(
+                    Embedding(text.content_hash, bm25.document_vector(text.content))
+                    for text in batch
+                )
         self.embeddings.finish()
         return stored
 

@@ -1,6 +1,7 @@
 """From bytes to vectors: what the ledger keeps, and that doing it twice is doing it once."""
 
 import threading
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -28,13 +29,13 @@ def test_an_unchanged_file_is_one_origin_and_a_changed_one_two(steps):
     """The uri has one current row; what it held before stays on record as superseded."""
     assert steps.keep("a.pdf", "one", etag="v1") == "new"
     assert steps.keep("a.pdf", "one", etag="v2") == "unchanged"
-    assert steps.documents.known_origin("a.pdf").etag == "v2"
+    assert steps.documents.known_origin("a.pdf", fetched=False).etag == "v2"
     assert steps.keep("a.pdf", "two") == "changed"
 
     assert steps.rows(
         "SELECT document_id, superseded_at IS NULL FROM document_origin ORDER BY origin_id"
     ) == [(sha("one"), False), (sha("two"), True)]
-    assert steps.documents.known_origin("a.pdf").document_id == sha("two")
+    assert steps.documents.known_origin("a.pdf", fetched=False).document_id == sha("two")
 
 
 def test_the_same_bytes_under_two_names_are_parsed_once(steps):
@@ -44,7 +45,7 @@ def test_the_same_bytes_under_two_names_are_parsed_once(steps):
 
     (waiting,) = steps.documents.to_parse(PARSER, ocr=False)
 
-    assert (waiting.uri, waiting.kept) == ("a.pdf", kept("one"))
+    assert (waiting.uri, waiting.kept) == ("a.pdf", replace(kept("one"), is_new=False))
 
 
 def test_copies_that_meet_in_one_name_leave_one_current_row(steps, ledger_dsn):
@@ -86,7 +87,7 @@ def test_a_document_comes_with_its_pages_and_one_event(steps):
         ("document_parsed", None, "2")
     ]
     assert steps.documents.to_parse(PARSER, ocr=True) == []
-    assert [waiting.kept.is_new for waiting in steps.documents.to_parse("2", ocr=True)] == [False]
+    assert [waiting.is_unread for waiting in steps.documents.to_parse("2", ocr=True)] == [False]
 
 
 def test_a_document_that_breaks_in_the_middle_leaves_nothing(steps):
@@ -215,6 +216,21 @@ def test_a_document_that_is_nowhere_is_missed_by_the_books(steps):
         document_books.balance(steps.connection, TOWN, PARSER)
 
 
+def test_the_figures_of_an_intake_tell_what_waits_from_what_is_set_aside(steps):
+    """Kept and neither read nor set aside; a trouble that another town has with the bytes is not ours."""
+    since = steps.rows("SELECT now()")[0][0]
+    for name in ("read", "waits", "aside"):
+        steps.keep(f"{name}.pdf", name)
+    steps.parse("read", "Le port est ensablé.")
+    steps.documents.set_aside("aside.pdf", sha("aside"), "parse", UNREADABLE, PARSER)
+    other = Steps(steps.connection, "ailleurs")
+    other.documents.set_aside("waits.pdf", sha("waits"), "parse", UNREADABLE, PARSER)
+
+    found = document_books.of_intake(steps.connection, TOWN, bm25.ENGINE, since, "run-1")
+
+    assert (found.documents, found.documents_waiting, found.documents_set_aside) == (1, 1, 1)
+
+
 def test_chunks_of_a_text_that_is_gone_are_dropped(steps):
     """A slow attempt that cut the text of before stores nothing; the new text still waits."""
     steps.keep("a.pdf", "one")
@@ -337,7 +353,10 @@ def test_a_near_duplicate_is_marked_and_stays(steps):
     assert steps.documents.mark_duplicates(marks) == 1
     assert steps.documents.mark_duplicates(marks) == 0
 
-    assert steps.rows("SELECT document_id, duplicate_of FROM document WHERE similarity > 0.9") == [
-        (sha("two"), sha("one"))
-    ]
+    likeness = "SELECT document_id, duplicate_of, similarity FROM document_likeness"
+    assert steps.rows(likeness) == [(sha("two"), sha("one"), pytest.approx(0.97))]
+    assert steps.documents.mark_duplicates([replace(marks[0], similarity=0.85)]) == 1
+    assert steps.rows(likeness) == [(sha("two"), sha("one"), pytest.approx(0.85))]
+    assert Steps(steps.connection, town="ailleurs").documents.mark_duplicates([]) == 0
+    assert len(steps.rows(likeness)) == 1, "another town's marks are its own"
     assert steps.documents.mark_duplicates([]) == 1, "a mark goes when the texts no longer agree"

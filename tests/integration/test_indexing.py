@@ -305,6 +305,9 @@ def test_an_index_that_is_not_whole_does_not_go_live(steps):
 
     assert len(found(steps)) == 4
     assert steps.indexing.live().index_id == 1
+    again = steps.index()
+    assert again.index_id > build.index_id, "the next build begins anew"
+    assert len(found(steps)) == 5
 
 
 def test_an_entry_without_a_vector_cannot_be_stored(steps):

@@ -149,7 +149,7 @@ def test_dense_vectors_are_searched_by_inner_product(steps):
     store = LedgerEmbeddings(steps.connection, TOWN, engine, steps.chunking_id)
     store.register()
     vectors = {PORT: (1.0, 0.0, 0.0), MARKET: (0.0, 1.0, 0.0), SCHOOL: (0.0, 0.0, 1.0)}
-    for batch in store.to_embed(100):
+    for batch in (each for one in store.unfinished() for each in store.to_embed(one, 100)):
         store.save(
             Embedding(text.content_hash, next(
                 (v for known, v in vectors.items() if known[:20] in text.content), (0.1, 0.1, 0.1)

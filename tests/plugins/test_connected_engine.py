@@ -7,9 +7,11 @@ import pytest
 
 pytest.importorskip("airflow", reason="needs Airflow")
 
+from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.documents.embedding import bm25, openai_compatible
+from include import exchange
+from include.documents.embedding import bm25
 from include.documents.embedding.openai_compatible import OpenAICompatibleEngine
 from include.documents.model import Media, Page, ParsedDocument
 from include.errors import (
@@ -19,7 +21,7 @@ from include.errors import (
     ProviderUnavailableError,
     TransientError,
 )
-from participation import index_tasks
+from participation import chunk_tasks, embed_tasks, index_tasks
 from participation.hooks import embeddings
 from participation.ledger.attempt import Attempt
 from participation.ledger.documents import LedgerDocuments
@@ -28,7 +30,7 @@ from participation.settings import Settings
 from participation.steps import Visit
 from tests.integration.document_steps import TOWN, kept, received
 from tests.plugins.conftest import Instance
-from tests.stub_provider import Provider, data, status
+from tests.stub_provider import Provider, data, entries, send, status
 
 pytestmark = pytest.mark.postgres
 
@@ -51,7 +53,7 @@ def by_words(text):
 @pytest.fixture
 def provider(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(openai_compatible, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
     stub = Provider(by_words)
     yield stub
     stub.close()
@@ -63,9 +65,7 @@ def connect_to(monkeypatch):
 
     def connect_to(provider, **extra):
         given = {"model": "model-1", "dimensions": 64, "deadline_s": 5, "batch_size": 2} | extra
-        monkeypatch.setattr(
-            "participation.hooks.embeddings.BaseHook.get_connection", lambda _: found
-        )
+        monkeypatch.setattr(BaseHook, "get_connection", lambda _: found)
         found = embeddings_connection(provider.url, given)
 
     return connect_to
@@ -102,22 +102,22 @@ def add(documents, name, text):
 
 def cut(visit):
     try:
-        index_tasks.plan_chunking(visit, 2)
-        index_tasks.cut(visit)
+        chunk_tasks.plan_chunking(visit, 2)
+        chunk_tasks.cut(visit)
     except AirflowSkipException:
         pass
 
 
 def embed(visit):
-    index_tasks.plan_embedding(visit, 2)
-    return index_tasks.embed(visit)
+    embed_tasks.plan_embedding(visit, 2)
+    return embed_tasks.embed(visit)
 
 
 def build(visit):
     """Build every index that lacks something; the engines that went live."""
     return [
-        index_tasks.build_index(visit, position)["engine"]
-        for position in index_tasks.plan_indexing(visit)
+        index_tasks.build_index(visit, engine)["engine"]
+        for engine in index_tasks.plan_indexing(visit)
     ]
 
 
@@ -162,7 +162,7 @@ def test_each_engine_has_its_vectors_and_its_index(visit, provider, connect_to):
     assert len(provider.requests) == asked + 1
 
     with pytest.raises(AirflowSkipException):
-        index_tasks.plan_embedding(visit, 2)
+        embed_tasks.plan_embedding(visit, 2)
     with pytest.raises(AirflowSkipException):
         index_tasks.plan_indexing(visit)
     assert len(provider.requests) == asked + 1
@@ -257,6 +257,59 @@ def test_what_was_paid_for_before_a_fault_is_kept(visit, provider, connect_to):
     assert sorted(sent) == sorted(PAPERS.values())
 
 
+def test_an_engine_that_is_disconnected_meanwhile_is_skipped_and_no_other_built(
+    visit, provider, connect_to, monkeypatch
+):
+    """What was planned for one engine is never done for another."""
+    connect_to(provider)
+    cut(visit)
+    embed(visit)
+    planned = index_tasks.plan_indexing(visit)
+    monkeypatch.setattr(embed_tasks, "connected", lambda: None)
+
+    with pytest.raises(AirflowSkipException, match="connected no more"):
+        index_tasks.build_index(visit, planned[1])
+
+    assert (planned, live(visit)) == ([bm25.ENGINE, DENSE], {})
+
+
+@pytest.mark.parametrize("code", [400, 413, 422])
+def test_a_text_that_the_provider_refuses_costs_its_document_alone(
+    visit, provider, connect_to, code
+):
+    """The others get their vectors; the task is red, and no attempt follows by itself."""
+    connect_to(provider)
+    cut(visit)
+
+    def refuse(handler, texts):
+        if any("port" in text for text in texts):
+            status(code)(handler, texts)
+        else:
+            send(handler, {"data": entries(texts, by_words)})
+
+    provider.lasting = refuse
+
+    with pytest.raises(PermanentError, match=f"1 documents failed.*HTTP {code}"):
+        embed(visit)
+
+    assert vectors(visit) == {bm25.ENGINE: 3, DENSE: 2}
+    assert len(provider.requests) == 3
+
+
+def test_a_document_that_the_embedded_engine_fails_on_leaves_the_connected_one_its_turn(
+    visit, provider, connect_to, monkeypatch
+):
+    """One engine's trouble is not another's."""
+    connect_to(provider)
+    cut(visit)
+    monkeypatch.setattr(bm25, "document_vector", by_words)
+
+    with pytest.raises((ConfigurationError, TransientError, PermanentError)):
+        embed(visit)
+
+    assert vectors(visit) == {DENSE: 3}
+
+
 def test_a_wrong_connection_stops_nothing_and_is_said(visit, provider, connect_to):
     """The embedded engine goes its way; the last task of embedding is red until it is put right."""
     connect_to(provider, modle="typo")
@@ -264,7 +317,7 @@ def test_a_wrong_connection_stops_nothing_and_is_said(visit, provider, connect_t
 
     assert embed(visit)["documents"] == {bm25.ENGINE: 3}
     with pytest.raises(ConfigurationError, match="modle"):
-        index_tasks.reconcile_embedding(visit)
+        embed_tasks.reconcile_embedding(visit)
     assert build(visit) == [bm25.ENGINE]
     assert "live" in index_tasks.reconcile_indexing(visit)
 

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.dockets import MAX_DOCKET_BYTES
 from include.documents.model import Media, Page, ParsedDocument
-from participation import index_tasks
+from participation import chunk_tasks, dataset_tasks, embed_tasks, index_tasks
 from participation.ledger.attempt import Attempt
 from participation.ledger.documents import LedgerDocuments
 from participation.ledger.outbox import DOCUMENT_PARSED
@@ -39,7 +39,7 @@ TEXTS = {
 @pytest.fixture
 def visit(ledger, tmp_path, monkeypatch):
     """Be a task attempt whose datasets are the test's own."""
-    monkeypatch.setattr(index_tasks, "connected", lambda: None)
+    monkeypatch.setattr(embed_tasks, "connected", lambda: None)
     settings = Settings(municipality=TOWN, datasets=str(tmp_path))
     attempt = Attempt("document_chunking", "run-1", "work", 0, 1)
     return Visit(ledger, attempt, settings, {"ti": Instance(states={}, max_tries=2)})
@@ -60,11 +60,11 @@ def shared(visit, workers, work):
 
 
 def cut(visit):
-    shared(visit, index_tasks.plan_chunking(visit, 2), lambda v, _: index_tasks.cut(v))
+    shared(visit, chunk_tasks.plan_chunking(visit, 2), lambda v, _: chunk_tasks.cut(v))
 
 
 def embed(visit):
-    shared(visit, index_tasks.plan_embedding(visit, 2), lambda v, _: index_tasks.embed(v))
+    shared(visit, embed_tasks.plan_embedding(visit, 2), lambda v, _: embed_tasks.embed(v))
 
 
 def index(visit):
@@ -72,9 +72,9 @@ def index(visit):
 
 
 def gather(visit):
-    shared(visit, index_tasks.plan_dataset(visit), lambda v, _: index_tasks.find_themes(v))
+    shared(visit, dataset_tasks.plan_dataset(visit), lambda v, _: dataset_tasks.find_themes(v))
     with suppress(AirflowSkipException):
-        index_tasks.build_dataset(visit)
+        dataset_tasks.build_dataset(visit)
 
 
 RUNS = dict(zip(STEPS, (cut, embed, index, gather), strict=True))
@@ -247,7 +247,7 @@ def test_a_night_without_news_reads_no_document(visit, monkeypatch):
     assert run(visit, "index")
 
     assert run(visit, "dataset")
-    monkeypatch.delattr(index_tasks.near_duplicates, "find")
+    monkeypatch.delattr(dataset_tasks.near_duplicates, "find")
     assert not any(run(visit, step) for step in STEPS)
     assert rows(visit, "SELECT version FROM dataset") == ["(1,)"]
 

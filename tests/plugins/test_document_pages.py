@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from include.documents import themes
 from include.documents.model import Media, ParsedDocument, SetAside, Theme
+from include.documents.near_duplicates import NearDuplicate
 from include.documents.report import LISTED
 from participation.api import serving
 from participation.api.app import app
@@ -174,10 +175,8 @@ def test_a_copy_in_another_town_is_not_named(browser, steps, ledger):
     other.parse("old", QUAY, title="Secret d'ailleurs")
     steps.keep("/srv/depot/a.pdf", "a")
     steps.parse("a", QUAY, title="Fête de la mer")
-    ledger.execute(
-        "UPDATE document SET duplicate_of = %s, similarity = 0.9 WHERE document_id = %s",
-        (sha("old"), sha("a")),
-    )
+    other.keep("/srv/ailleurs/a.pdf", "a")
+    other.documents.mark_duplicates([NearDuplicate(sha("a"), sha("old"), 0.9)])
 
     for path in PATHS[2:]:
         shown = see(browser, path)
@@ -222,6 +221,34 @@ def test_the_list_counts_every_page_and_filters(browser, steps):
     assert "e.pdf" in see(browser, "/documents?standing=unreadable")
     assert see(browser, "/documents?standing=answers").count('<th scope="row"') == 2
     assert see(browser, "/documents?standing=nonsense").count('<th scope="row"') == 5
+
+
+def test_themes_of_another_version_of_the_engine_are_not_mixed_in(browser, steps, ledger):
+    """Those it found before stay on record, and out of the list."""
+    steps.keep("/srv/depot/a.pdf", "a")
+    steps.parse("a", QUAY)
+    datasets = LedgerDatasets(ledger, TOWN)
+    datasets.save_themes(sha("a"), themes.ENGINE, [Theme("fête de la mer", 1.0)], "h")
+    datasets.save_themes(sha("a"), "themes-fr-0", [Theme("ancien thème", 1.0)], "h")
+
+    for path in ("/documents", f"/documents/{sha('a')}"):
+        shown = see(browser, path)
+        assert "fête de la mer" in shown
+        assert "ancien thème" not in shown
+
+
+def test_what_the_town_talks_about_stands_on_the_list(browser, ledger):
+    """Those of the newest search; none of another engine or town."""
+    assert "De quoi parlent" not in see(browser, "/documents")
+    datasets = LedgerDatasets(ledger, TOWN)
+    datasets.save_town_themes(themes.ENGINE, [Theme("ancien", 1.0)])
+    datasets.save_town_themes(themes.ENGINE, [Theme("cale", 0.5), Theme("école <b>", 1.0)])
+    datasets.save_town_themes("themes-fr-0", [Theme("autre", 1.0)])
+    LedgerDatasets(ledger, "ailleurs").save_town_themes(themes.ENGINE, [Theme("loin", 1.0)])
+
+    shown = see(browser, "/documents")
+
+    assert "De quoi parlent les documents</h2>\n<p>école &lt;b&gt; · cale</p>" in shown
 
 
 def test_lost_pages_are_said_loudly(browser, steps, ledger):
@@ -291,6 +318,14 @@ def test_the_report_of_a_document(browser, steps, ledger):
         for step in ("Recherche", "Lecture", "Découpage", "Vecteurs", "Index")
     ]
     assert order == sorted(order)
+    ((chunks,),) = steps.rows("SELECT count(*) FROM chunk WHERE NOT is_parent")
+    for gave in (
+        f"{chunks}\u00a0passages",
+        f"{chunks}\u00a0vecteurs, bm25-fr-1",
+        "2\u00a0thèmes",
+        "version 1, bm25-fr-1",
+    ):
+        assert f" : {gave}<br>" in shown
     old = see(browser, f"/documents/{sha('old')}")
     assert "ancienne version" in old
     assert f'href="../documents/{sha("a")}"' in old

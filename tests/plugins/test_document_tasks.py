@@ -1,5 +1,6 @@
 """The document workflow's tasks, called as Airflow calls them but in this process, on a real ledger."""
 
+import hashlib
 import io
 import json
 import logging
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import fsspec
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,11 +23,13 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.io import attach
 
 from include.dockets import fits
+from include.documents import themes
 from include.documents.chunking import ChunkSizes
-from include.documents.intake import stored_path
-from include.documents.model import Page
+from include.documents.embedding import bm25
+from include.documents.intake import keep, stored_path
+from include.documents.model import Page, ParsedDocument, Received
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
-from participation import document_tasks, index_tasks
+from participation import chunk_tasks, dataset_tasks, document_tasks, embed_tasks, index_tasks
 from participation.ledger import connect, document_books, metrics
 from participation.ledger.attempt import Attempt
 from participation.ledger.datasets import Example, LedgerDatasets
@@ -34,6 +38,8 @@ from participation.search import ask
 from participation.settings import Settings
 from participation.steps import Visit
 from participation.triggers.outbox import MAX_ROWS_BYTES, event_of
+from participation.turns import take_turns
+from tests.hostile import hostile_files, pdf
 
 SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
 TOWN = "audierne-esquibien"
@@ -59,7 +65,7 @@ def inbox(tmp_path):
 @pytest.fixture
 def visit(ledger, inbox, tmp_path, monkeypatch):
     """Be a task attempt whose ledger, inbox and stores are the test's own."""
-    monkeypatch.setattr(index_tasks, "connected", lambda: None)
+    monkeypatch.setattr(embed_tasks, "connected", lambda: None)
     # Files of this moment would be watched for some seconds to see whether they grow.
     monkeypatch.setattr(document_tasks, "take_files", _without_waiting(document_tasks.take_files))
     settings = Settings(
@@ -83,7 +89,6 @@ def take_in(visit, **params):
     """Do what document_intake does, task by task; what ``reconcile`` says."""
     found = document_tasks.find_documents(visit, params)
     try:
-        document_tasks.plan_reading(visit, 2, ocr=False)
         for reader in document_tasks.choose_readers(visit, ocr=False):
             document_tasks.read_kind(visit, READERS[reader], ocr=False, on_error="continue")
     except AirflowSkipException:
@@ -92,10 +97,10 @@ def take_in(visit, **params):
 
 
 CHAIN = (
-    (lambda visit: index_tasks.plan_chunking(visit, 2), index_tasks.cut),
-    (lambda visit: index_tasks.plan_embedding(visit, 2), index_tasks.embed),
-    (index_tasks.plan_indexing, lambda visit: index_tasks.build_index(visit, 0)),
-    (index_tasks.plan_dataset, index_tasks.find_themes),
+    (lambda visit: chunk_tasks.plan_chunking(visit, 2), chunk_tasks.cut),
+    (lambda visit: embed_tasks.plan_embedding(visit, 2), embed_tasks.embed),
+    (index_tasks.plan_indexing, lambda visit: index_tasks.build_index(visit, bm25.ENGINE)),
+    (dataset_tasks.plan_dataset, dataset_tasks.find_themes),
 )
 
 
@@ -110,12 +115,12 @@ def chain(visit):
         work(visit)
         worked += 1
     if worked:
-        index_tasks.build_dataset(visit)
+        dataset_tasks.build_dataset(visit)
     for reconcile in (
-        index_tasks.reconcile_chunking,
-        index_tasks.reconcile_embedding,
+        chunk_tasks.reconcile_chunking,
+        embed_tasks.reconcile_embedding,
         index_tasks.reconcile_indexing,
-        index_tasks.reconcile_dataset,
+        dataset_tasks.reconcile_dataset,
     ):
         reconcile(visit)
     return worked
@@ -165,10 +170,10 @@ def test_a_changed_file_costs_one_document(visit, inbox):
     )
 
     assert take_in(visit)["changed"] == 1
-    assert index_tasks.plan_chunking(visit, 2) == [0]
-    assert index_tasks.cut(visit)["done"] == 1
-    assert index_tasks.embed(visit)["documents"] == {"bm25-fr-1": 1}
-    index_tasks.build_index(visit, 0)
+    assert chunk_tasks.plan_chunking(visit, 2) == [0]
+    assert chunk_tasks.cut(visit)["done"] == 1
+    assert embed_tasks.embed(visit)["documents"] == {"bm25-fr-1": 1}
+    index_tasks.build_index(visit, bm25.ENGINE)
 
     (hit,) = ask(visit.connection, TOWN, "combien de campeurs au sémaphore", top_k=1)
     assert hit.uri.endswith("fiche_logement_saisonnier.md")
@@ -187,6 +192,34 @@ def test_what_cannot_be_read_is_listed_with_its_reason(visit, inbox):
     assert all(each["detail"].endswith((".", "»")) for each in told["set_aside"])
 
 
+def test_one_file_never_stops_the_intake(visit, inbox):
+    """Names that no reader decodes, streams that do not inflate, and lists without end."""
+    hostile = {each.name: each.content for each in hostile_files()}
+    for name in ("nom-illisible.odt", "genre-dechire.odt", "noms-sans-fin.zip"):
+        (inbox / name).write_bytes(hostile[name])
+
+    told = take_in(visit)
+
+    assert told["books"]["parsed"] == len(list(SAMPLES.iterdir()))
+    assert sorted(each["reason"] for each in told["set_aside"]) == [
+        "damaged",
+        "damaged",
+        "zip_bomb",
+    ]
+
+
+def test_a_name_that_no_index_holds_sets_its_file_aside(visit):
+    """The error is the ledger's, and yet about this file alone."""
+    name = "/".join(hashlib.sha512(b"%d" % n).hexdigest() for n in range(24))
+    received = Received(name, "folder", keep([b"# Avis"], visit.settings.documents))
+
+    assert document_tasks._noted(visit, document_tasks._documents(visit), received) == "set_aside"
+
+    count, [(uri, reason, _)] = document_books.set_aside(visit.connection, TOWN)
+    assert (count, reason) == (1, "name_too_long")
+    assert (name.startswith(uri[:200]), name.endswith(uri[-400:])) == (True, True)
+
+
 def test_a_scan_without_ocr_waits_and_the_run_says_how_to_go_on(visit, inbox):
     """The page is counted as set aside, the run is green, and its docket names the obstacle."""
     from PIL import Image, ImageDraw  # noqa: PLC0415 - this test alone draws
@@ -201,6 +234,100 @@ def test_a_scan_without_ocr_waits_and_the_run_says_how_to_go_on(visit, inbox):
     assert "OCR" in told["ocr"]
 
 
+def test_a_long_scan_goes_on_where_the_last_run_stopped(visit, inbox, monkeypatch):
+    """What OCR read is handed to the parser; a look that read nothing more is not counted as done."""
+    for paper in inbox.iterdir():
+        paper.unlink()
+    (inbox / "scan.pdf").write_bytes(pdf([""] * 3))
+    monkeypatch.setattr(document_tasks, "obstacle", lambda _settings: None)
+    given, readable = [], [1]
+
+    def parse(_path, _media, *, ocr, before):
+        given.append([page.number for page in before if page.method == "ocr"])
+        return ParsedDocument(
+            tuple(
+                Page(number, f"Page {number}.", "ocr", 0.9)
+                if number <= readable[0]
+                else Page(number, "", "set_aside", reason="needs_ocr")
+                for number in (1, 2, 3)
+            )
+        )
+
+    monkeypatch.setattr(document_tasks, "parse_file", parse)
+    take_in(visit)
+    with pytest.raises(AirflowSkipException):
+        document_tasks.read_kind(visit, "document", ocr=True, on_error="continue")
+    readable[0] = 3
+    told = document_tasks.read_kind(visit, "document", ocr=True, on_error="continue")
+
+    assert given == [[], [1], [1]]
+    assert (told["done"], told["pages_ocr"]) == (1, 3)
+    assert document_tasks._waiting(visit, ocr=True) == []
+
+
+def test_a_document_that_fails_again_and_again_is_set_aside(visit, inbox, monkeypatch):
+    """Three tries of one version of the parser; the others are read, and the next version tries anew."""
+    (inbox / "mauvais.md").write_text("# Mauvais\n\nRien de bon ne vient de ce papier.\n")
+    parse, tries = document_tasks.parse_file, []
+
+    def fails(path, *args, **kwargs):
+        if b"Mauvais" in path.read_bytes():
+            tries.append(path)
+            raise ValueError("unforeseen")
+        return parse(path, *args, **kwargs)
+
+    monkeypatch.setattr(document_tasks, "parse_file", fails)
+
+    told = [take_in(visit) for _ in range(5)]
+
+    assert len(tries) == 3
+    assert [each["books"]["waiting"] for each in told] == [1, 1, 0, 0, 0]
+    assert [each["reason"] for each in told[-1]["set_aside"]] == ["process_failed"]
+    assert "(3 fois)" in told[-1]["set_aside"][0]["detail"]
+    monkeypatch.setattr(document_tasks, "PARSER_VERSION", "next")
+    take_in(visit)
+    assert len(tries) == 4
+
+
+def test_a_reader_that_cannot_start_is_not_the_documents_fault(visit, monkeypatch):
+    """However often: nothing is set aside, all wait."""
+
+    def fails(*_args, **_kwargs):
+        raise OSError("no process that reads files could be started")
+
+    monkeypatch.setattr(document_tasks, "parse_file", fails)
+
+    told = [take_in(visit) for _ in range(4)]
+
+    assert told[-1]["books"]["waiting"] == told[0]["new"]
+    assert told[-1]["set_aside"] == []
+
+
+@pytest.mark.parametrize("first", ["conseil.mp3", "conseil.srt"])
+def test_a_recording_waits_for_its_transcript_and_no_longer(visit, inbox, first):
+    """Whichever came first; one without a transcript stays set aside."""
+    contents = {
+        "conseil.mp3": b"ID3\x03" + bytes(99),
+        "conseil.srt": b"1\n00:00:01,000 --> 00:00:04,000\nLe quai sera ferme en avril.\n",
+    }
+    (inbox / "autre.mp3").write_bytes(b"ID3\x03" + bytes(98))
+    (inbox / first).write_bytes(contents.pop(first))
+    told = take_in(visit)
+    assert told["books"]["set_aside"] == 1 + (first == "conseil.mp3")
+    for name, content in contents.items():
+        (inbox / name).write_bytes(content)
+
+    take_in(visit)
+    told = take_in(visit)
+
+    assert [Path(each["uri"]).name for each in told["set_aside"]] == ["autre.mp3"]
+    assert told["books"]["waiting"] == 0
+    chain(visit)
+    assert chain(visit) == 0
+    (hit,) = ask(visit.connection, TOWN, "quand le quai sera-t-il fermé", top_k=1)
+    assert hit.uri.endswith("conseil.srt")
+
+
 def test_new_sizes_cut_everything_again_and_the_old_index_answers_meanwhile(visit):
     """The newest sizes hold for the town, and a run that gives none leaves them."""
     take_in(visit)
@@ -209,12 +336,12 @@ def test_new_sizes_cut_everything_again_and_the_old_index_answers_meanwhile(visi
     take_in(visit, chunk_size=2000, chunk_overlap=100)
     take_in(visit)
 
-    chunks, _ = index_tasks._chunks(visit)
+    chunks, _ = chunk_tasks.cut_as_chosen(visit)
     assert chunks.chosen() == ChunkSizes(chunk_size=2000, chunk_overlap=100)
     assert ask(visit.connection, TOWN, "cantine")
     documents = visit.connection.execute("SELECT count(*) FROM document").fetchone()[0]
-    assert len(index_tasks.plan_chunking(visit, 64)) == documents
-    assert index_tasks.cut(visit)["done"] == documents
+    assert len(chunk_tasks.plan_chunking(visit, 64)) == documents
+    assert chunk_tasks.cut(visit)["done"] == documents
     topics = visit.connection.execute(
         "SELECT count(*) FROM outbox WHERE topic = 'document_parsed' AND payload ? 'chunking_id'"
     ).fetchone()[0]
@@ -249,16 +376,16 @@ def test_a_document_in_other_hands_is_left_to_them(visit, ledger_dsn):
     """Two workers share the documents: what one holds the other passes by, and nothing waits."""
     with connect(ledger_dsn) as other, item_lock(other, "step", "b"):
         done = []
-        turns = document_tasks.take_turns(visit, "step", "abc", lambda i: done.append(i) or "done")
+        turns = take_turns(visit, "step", "abc", lambda i: done.append(i) or "done")
 
     assert (done, turns.done, turns.elsewhere) == (["a", "c"], 2, 1)
-    assert document_tasks.take_turns(visit, "step", "b", lambda _i: "done").done == 1
+    assert take_turns(visit, "step", "b", lambda _i: "done").done == 1
 
 
 def test_a_worker_that_finds_nothing_left_is_skipped(visit):
     """Never a green task that did nothing."""
     with pytest.raises(AirflowSkipException, match="the others did it"):
-        document_tasks.take_turns(visit, "step", ["a"], lambda _id: "elsewhere")
+        take_turns(visit, "step", ["a"], lambda _id: "elsewhere")
 
 
 def broken_at_b(document_id):
@@ -269,7 +396,7 @@ def broken_at_b(document_id):
 
 def test_continue_leaves_a_failed_document_for_the_next_run(visit):
     """The others go on, and the docket names what failed."""
-    turns = document_tasks.take_turns(visit, "step", "abc", broken_at_b, "continue")
+    turns = take_turns(visit, "step", "abc", broken_at_b, "continue")
 
     assert (turns.done, turns.failed) == (2, ["b: ValueError: unforeseen"])
 
@@ -277,9 +404,46 @@ def test_continue_leaves_a_failed_document_for_the_next_run(visit):
 def test_retry_does_the_others_first(visit):
     """The task is tried again for what is left."""
     with pytest.raises(TransientError, match="1 documents failed: b"):
-        document_tasks.take_turns(visit, "step", "abc", broken_at_b, "retry")
+        take_turns(visit, "step", "abc", broken_at_b, "retry")
 
     assert visit.output_size == 2
+
+
+POISON = {
+    "a_value_no_column_takes": "SELECT 'x'::int",
+    "a_key_that_is_there": "INSERT INTO chunking_choice VALUES ('x', -1)",
+    "too_long_for_an_index": "CREATE TEMPORARY TABLE odd AS SELECT"
+    " (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 20000) n) AS words;"
+    " CREATE INDEX ON odd (words)",
+}
+
+
+@pytest.mark.parametrize("query", POISON.values(), ids=POISON)
+def test_what_the_ledger_does_not_take_of_one_document_stops_no_other(visit, query):
+    """In a fixed order the task would end at the same document each time."""
+
+    def work(document_id):
+        if document_id == "a":
+            visit.connection.execute(query)
+        return "done"
+
+    turns = take_turns(visit, "step", "abc", work, "continue")
+
+    assert (turns.done, len(turns.failed)) == (2, 1)
+
+
+def test_a_ledger_that_is_gone_ends_the_work_at_once(visit, ledger_dsn):
+    """Every other document would meet the same."""
+    asked = []
+
+    def work(document_id):
+        asked.append(document_id)
+        visit.connection.execute("SET LOCAL statement_timeout = '10ms'; SELECT pg_sleep(5)")
+
+    with pytest.raises(psycopg.OperationalError):
+        take_turns(visit, "step", "abc", work, "continue")
+
+    assert asked == ["a"]
 
 
 @pytest.mark.parametrize("ids", ["abc", "asc"])
@@ -292,7 +456,7 @@ def test_stop_ends_at_the_first_trouble(visit, ids):
         return broken_at_b(document_id)
 
     with pytest.raises(PermanentError, match="stopped at document"):
-        document_tasks.take_turns(visit, "step", ids, work, "stop")
+        take_turns(visit, "step", ids, work, "stop")
 
     assert begun == list(ids[:2])
 
@@ -311,7 +475,7 @@ def test_a_failed_worker_turns_the_run_red(visit):
     visit.context["ti"].states = {"find": "success", "work": "failed"}
 
     with pytest.raises(PermanentError, match="'work'"):
-        index_tasks.reconcile_chunking(visit)
+        chunk_tasks.reconcile_chunking(visit)
 
 
 def test_documents_that_repeat_each_other_stay_in_one_split(visit, inbox):
@@ -322,7 +486,7 @@ def test_documents_that_repeat_each_other_stay_in_one_split(visit, inbox):
     chain(visit)
 
     marked = visit.connection.execute(
-        "SELECT count(*) FROM document WHERE duplicate_of IS NOT NULL AND similarity > 0.8"
+        "SELECT count(*) FROM document_likeness WHERE similarity > 0.8"
     ).fetchone()[0]
     splits = visit.connection.execute(
         "SELECT content ->> 'group_id', count(DISTINCT split), count(DISTINCT document_id)"
@@ -355,7 +519,7 @@ def test_a_worker_says_how_far_it_is(visit, caplog):
         pages.add([Page(1, "", "ocr"), Page(2, "", "set_aside", reason="empty")])
         return "set_aside" if document_id == "b" else "done"
 
-    document_tasks.take_turns(visit, "step", "abc", read, amount=lambda: str(pages))
+    take_turns(visit, "step", "abc", read, amount=lambda: str(pages))
 
     assert caplog.messages[:2] == [
         "1 of 3: document a (0 done)",
@@ -371,7 +535,7 @@ def test_work_goes_on_where_its_progress_cannot_be_shown(visit):
     visit.context["task_state_store"] = Shown()
     visit.context["task_state_store"].broken = True
 
-    assert document_tasks.take_turns(visit, "step", "ab", lambda _id: "done").done == 2
+    assert take_turns(visit, "step", "ab", lambda _id: "done").done == 2
 
 
 def test_the_dataset_run_carries_the_outputs_of_its_documents(visit, inbox, ledger):
@@ -382,11 +546,11 @@ def test_the_dataset_run_carries_the_outputs_of_its_documents(visit, inbox, ledg
     themed = visit.connection.execute("SELECT count(*) FROM document_theme").fetchone()[0]
     visit = replace(visit, attempt=replace(visit.attempt, dag_id="dataset_creation"))
 
-    assert index_tasks.reconcile_dataset(visit)["outputs"] == []
+    assert dataset_tasks.reconcile_dataset(visit)["outputs"] == []
     metrics.open_metric(ledger, TOWN, visit.attempt, "themes")
-    assert index_tasks.reconcile_dataset(visit)["outputs"] == [], "others found them, before"
+    assert dataset_tasks.reconcile_dataset(visit)["outputs"] == [], "others found them, before"
     ledger.execute("UPDATE step_metric SET started_at = now() - interval '1 hour'")
-    told = index_tasks.reconcile_dataset(visit)
+    told = dataset_tasks.reconcile_dataset(visit)
 
     assert len(told["outputs"]) + told["outputs_left_out"] == themed
     assert all(each["extracted_themes"] for each in told["outputs"])
@@ -402,6 +566,77 @@ def test_an_event_stays_a_docket():
     assert event["row_count"] == 500
     assert 10 < len(event["rows"]) < 500
     assert len(str(event["rows"]).encode()) < 2 * MAX_ROWS_BYTES
+
+
+def test_a_version_whose_task_died_after_the_record_is_announced_all_the_same(visit):
+    """The next attempt ends green, so that the asset has its event; then it is said once."""
+    take_in(visit)
+    for plan, work in CHAIN:
+        plan(visit)
+        work(visit)
+    first = dataset_tasks.build_dataset(visit)
+    assert dataset_tasks.plan_dataset(visit) == [0], "a run that died left it to the next one"
+
+    again = dataset_tasks.build_dataset(visit)
+
+    assert again == first
+    dataset_tasks.reconcile_dataset(visit)
+    with pytest.raises(AirflowSkipException, match="says the same"):
+        dataset_tasks.build_dataset(visit)
+    with pytest.raises(AirflowSkipException):
+        dataset_tasks.plan_dataset(visit)
+
+
+def test_a_run_with_a_failed_task_leaves_the_event_to_the_next(visit):
+    """What is not sure to have been announced is announced again."""
+    take_in(visit)
+    for plan, work in CHAIN:
+        plan(visit)
+        work(visit)
+    dataset_tasks.build_dataset(visit)
+    visit.context["ti"].states = {"build": "failed"}
+
+    with pytest.raises(PermanentError, match="build"):
+        dataset_tasks.reconcile_dataset(visit)
+
+    assert dataset_tasks.plan_dataset(visit) == [0]
+
+
+def test_a_dataset_holds_what_the_index_holds(visit, inbox):
+    """A paper that is cut and not indexed yet is not of the index that the provenance names."""
+    take_in(visit)
+    chain(visit)
+    (inbox / "new.md").write_text("# Phare\n\nLe phare de Raoulic est repeint. " * 20)
+    take_in(visit)
+    chunk_tasks.cut(visit)
+    index_id = index_tasks.indexes(visit)[0].live().index_id
+
+    def texts():
+        return [each.text for each in dataset_tasks._examples(visit, index_id)]
+
+    assert len(texts()) > 10
+    assert not any("Raoulic est repeint" in text for text in texts())
+    embed_tasks.embed(visit)
+    index_id = index_tasks.build_index(visit, bm25.ENGINE)["index_id"]
+    assert any("Raoulic est repeint" in text for text in texts())
+
+
+def test_what_the_town_talks_about_is_found_and_handed_on(visit, inbox):
+    """Of several papers, without their copies; replaced by the next run."""
+    shutil.rmtree(inbox)
+    inbox.mkdir()
+    words = ("La cantine ouvre lundi. La cantine est bio.", "Une cantine neuve à la cantine.")
+    for number, text in enumerate(words):
+        (inbox / f"{number}.txt").write_text(f"{text} Les enfants mangent à midi.\n")
+    take_in(visit)
+    chunk_tasks.cut(visit)
+
+    told = dataset_tasks.find_themes(visit)
+
+    assert "cantine" in told["town_themes"]
+    datasets = LedgerDatasets(visit.connection, TOWN)
+    assert [each.label for each in datasets.town_themes(themes.ENGINE)] == told["town_themes"]
+    assert fits(told)
 
 
 def decide(visit, contribution_id, outcome):
@@ -429,9 +664,9 @@ def test_decisions_of_persons_are_labelled_examples(visit, fill):
     for number, outcome in ((0, "accepted"), (1, "accepted"), (1, "refused"), (2, "review")):
         decide(visit, f"a:{number}", outcome)
 
-    assert index_tasks.plan_dataset(visit) == [0]
-    told = index_tasks.build_dataset(visit)
-    index_tasks.reconcile_dataset(visit)
+    assert dataset_tasks.plan_dataset(visit) == [0]
+    told = dataset_tasks.build_dataset(visit)
+    dataset_tasks.reconcile_dataset(visit)
 
     found = labelled(visit)
     assert [(row[0], row[2][0]) for row in found] == [
@@ -441,7 +676,7 @@ def test_decisions_of_persons_are_labelled_examples(visit, fill):
     assert "anne-le-bris" not in str(found)
     assert (told["version"], told["counts"]["labelled"]) == (2, 150)
     with pytest.raises(AirflowSkipException):
-        index_tasks.plan_dataset(visit)
+        dataset_tasks.plan_dataset(visit)
 
 
 @pytest.mark.parametrize("allowed", [False, True])
@@ -454,7 +689,7 @@ def test_decided_contributions_leave_the_house_only_where_a_setting_says_so(visi
     fill(visit.connection, count=1)
     decide(visit, "a:0", "accepted")
 
-    index_tasks.build_dataset(visit)
+    dataset_tasks.build_dataset(visit)
 
     files = {path.suffix: path.read_bytes() for path in (ObjectStoragePath(store) / TOWN).iterdir()}
     rows = [json.loads(line) for line in files[".jsonl"].splitlines()]
@@ -505,7 +740,7 @@ def test_a_torn_group_turns_the_run_red(visit):
     visit.connection.execute("SET session_replication_role = DEFAULT")
 
     with pytest.raises(ReconciliationError, match="two splits"):
-        index_tasks.reconcile_dataset(visit)
+        dataset_tasks.reconcile_dataset(visit)
 
 
 def test_a_group_never_gets_a_second_place(visit):

@@ -16,9 +16,11 @@ from include import exchange
 from include.documents import themes
 from include.documents.drafting import INSTRUCTIONS, PROMPT_VERSION
 from include.documents.model import Theme
+from include.documents.near_duplicates import NearDuplicate
 from include.errors import ProcessingError
-from participation import draft_tasks, index_tasks, steps
+from participation import dataset_tasks, draft_tasks, steps
 from participation.ledger.datasets import LedgerDatasets
+from participation.ledger.drafts import LedgerDrafts
 from tests.integration.document_steps import Steps, sha
 from tests.stub_site import page, running
 
@@ -128,6 +130,29 @@ def test_a_draft_is_marked_and_says_where_it_comes_from(model, papers, draft, le
     assert len(model.asked) == asked, "nobody pays for the same answer twice"
 
 
+def test_a_copy_is_drafted_in_the_town_that_has_no_other(model, papers, draft, ledger):
+    """A mark of another town says nothing about this one; its own keeps the copy out."""
+    copy = NearDuplicate(sha("autre"), sha("avis"), 0.9)
+    Steps(ledger, town="ailleurs").documents.mark_duplicates([copy])
+    drafts = LedgerDrafts(ledger, papers.town, "m", "run-1")
+    assert len(drafts.to_draft(themes.ENGINE, 10)) == 2
+
+    papers.documents.mark_duplicates([copy])
+
+    assert drafts.to_draft(themes.ENGINE, 10) == [sha("avis")]
+
+
+def test_a_document_that_the_model_refuses_costs_itself_alone(model, papers, draft, ledger):
+    """The newest is asked about first, and must not stand before all the others for ever."""
+    sound = model.answers[0]
+    model.answers = [page(b"too long", 413), sound]
+
+    told = draft()
+
+    assert (told["documents"], told["failed_count"]) == (1, 1)
+    assert "HTTP 413" in told["failed"][0]
+
+
 def test_no_draft_is_a_contribution(model, papers, draft, ledger, monkeypatch):
     """Nothing received, nothing to judge, nothing announced, nothing in a dataset."""
     draft()
@@ -136,8 +161,9 @@ def test_no_draft_is_a_contribution(model, papers, draft, ledger, monkeypatch):
         assert ledger.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0, table
     topics = {row[0] for row in ledger.execute("SELECT topic FROM outbox").fetchall()}
     assert "contributions_received" not in topics
+    live = papers.rest()
     with steps.visit("dataset") as here:
-        texts = [each.text for each in index_tasks._examples(here)]
+        texts = [each.text for each in dataset_tasks._examples(here, live.index_id)]
     assert texts
     assert not any("un samedi par mois" in text for text in texts)
 
@@ -154,18 +180,23 @@ def holding(pattern):
 
 
 def test_no_path_leads_from_a_draft_to_a_contribution():
-    """Drafts are written by one module and read by none; contributions come from another one."""
+    """Drafts are written by one module and shown by one; contributions come from another one."""
     writers = holding(r"INSERT\s+INTO\s+(participation\.)?contribution\b")
     drafting = holding("drafted_contribution")
 
     assert set(writers) == {"plugins/participation/ledger/loading.py"}
     assert set(drafting) == {
         "plugins/participation/ledger/drafts.py",
+        "plugins/participation/ledger/document_outputs.py",  # shows them, marked as what they are
         "include/sql/migrations/0002_documents.sql",
         "dags/dataset_creation.py",  # its page says what the table is
     }
-    assert not holding(r"(FROM|JOIN|UPDATE|COPY)\s+drafted_contribution")
+    assert set(holding(r"(FROM|JOIN)\s+drafted_contribution")) == {
+        "plugins/participation/ledger/document_outputs.py"
+    }
+    assert not holding(r"(UPDATE|COPY)\s+drafted_contribution")
     assert set(holding("LedgerDrafts")) - set(drafting) == {"plugins/participation/draft_tasks.py"}
+    assert not set(holding("LedgerLoading")) & set(holding("LedgerOutputs"))
     assert not set(holding("LedgerLoading")) & set(holding("LedgerDrafts"))
 
 
@@ -325,7 +356,7 @@ def test_a_model_that_never_answers_is_left_at_the_deadline(model, papers, draft
     model.connection.extra = json.dumps({"model": "small", "deadline_s": 0.3})
     model.answers = [lambda _request: over.wait(30)]
 
-    with pytest.raises(ProcessingError, match="before the deadline"):
+    with pytest.raises(ProcessingError, match="ProviderUnavailableError"):
         draft()
     over.set()
 

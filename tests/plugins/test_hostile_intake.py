@@ -1,6 +1,7 @@
 """Sixty hostile files and a folder full of traps, through the real tasks of the intake."""
 
 import functools
+import json
 import os
 import shutil
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 pytest.importorskip("airflow", reason="needs Airflow")
 
+from include.dockets import fits
 from include.documents.parsing import ParseLimits
 from participation import document_tasks
 from participation.ledger.attempt import Attempt
@@ -93,6 +95,31 @@ def visit(ledger, inbox, tmp_path, monkeypatch):
     )
     attempt = Attempt("document_intake", "run-1", "find", -1, 1)
     return Visit(ledger, attempt, settings, {"ti": Instance(states={}, max_tries=2)})
+
+
+def test_no_name_and_no_address_ends_the_intake(visit, inbox, ledger):
+    """Longer than an index holds, no text at all, or more of them than a docket has room for."""
+    shutil.rmtree(inbox)
+    deep = inbox.joinpath(*["x" * 250] * 12)
+    deep.mkdir(parents=True)
+    (deep / "plan.md").write_text("# Plan")
+    (inbox / "page.md").write_text("# Page")
+    (inbox / "page_metadata.json").write_text(json.dumps({"url": "https://x.fr/" + "漢" * 1_900}))
+    (inbox / r"a\u0000.pdf").write_bytes(b"%PDF-1.4 unfinished")
+    for number in range(10):
+        (inbox / f"{number}{chr(0x1F40B) * 60}.pdf").write_bytes(b"%PDF-1.4 unfinished")
+    (inbox / "grandit.txt").write_text("")
+
+    found = document_tasks.find_documents(visit, {})
+    urls = ["http://a..example/", "http://a.example/\0", "http://b.example/\udc80"]
+    refused = document_tasks.find_documents(visit, {"urls": urls})
+
+    assert (found["new"], found["set_aside"]) == (2, 0)
+    assert found["waits"] == 12
+    assert 0 < len(found["waiting"]) <= 10
+    assert fits(found)
+    assert refused["set_aside"] == 3
+    assert len(document_tasks.reconcile_intake(visit, ocr=False)["set_aside"]) == 3
 
 
 class Watch(threading.Thread):

@@ -202,6 +202,20 @@ def test_a_version_that_failed_is_sent_before_the_next(site, publish, add):
     assert publish()["published"] == [1, 2]
 
 
+def test_a_version_that_is_refused_for_itself_holds_up_no_other(site, publish, add):
+    """Key and workspace were taken: the next version is another matter."""
+    add("h1")
+    site.faults = [page(b"", 401)]
+    publish()
+    add("h2")
+    site.faults = [None, page(b"too long", 413)]
+
+    told = publish()
+
+    assert (told["published"], len(told["warnings"])) == ([2], 1)
+    assert publish()["published"] == [1]
+
+
 def test_a_site_connected_late_gets_the_newest_version_alone(site, publish, add):
     add("h1")
     add("h2")
@@ -218,7 +232,7 @@ def test_a_site_that_never_answers_is_left_at_the_deadline(site, publish, add, m
     told = publish()
     over.set()
 
-    assert "before the deadline" in told["warnings"][0]
+    assert "ProviderUnavailableError" in told["warnings"][0]
 
 
 def test_a_run_whose_time_is_over_leaves_the_rest(site, publish, add, monkeypatch):

@@ -9,37 +9,41 @@ pytest.importorskip("airflow", reason="needs Airflow")
 
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
+from include.documents.embedding import bm25
 from include.errors import ConfigurationError
-from participation import steps
-from participation.ledger import connect
+from participation import chunk_tasks, embed_tasks, steps
 from participation.ledger.locks import item_lock
 from participation.settings import Settings
+from tests.integration.document_steps import Steps
 
 
 @pytest.fixture
-def alarm():
-    """Interrupt the test after half a second, as Airflow interrupts a task."""
+def oversleep():
+    """Ask the ledger for half a minute, and be interrupted soon, as Airflow interrupts a task."""
 
     def ring(*_):
         raise AirflowTaskTimeout("Timeout")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
-    yield
+
+    def oversleep(connection):
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        connection.execute("SELECT pg_sleep(30)")
+
+    yield oversleep
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.postgres
-@pytest.mark.usefixtures("alarm")
-def test_a_time_out_inside_a_query_is_a_time_out(ledger, instance, metrics_of):
+def test_a_time_out_inside_a_query_is_a_time_out(ledger, instance, metrics_of, oversleep):
     """It is on record as what it is, the next attempt knows, and waits for no query of before."""
     with (
         pytest.raises(AirflowTaskTimeout),
         steps.visit("split") as here,
         here.connection.transaction(),
     ):
-        here.connection.execute("SELECT pg_sleep(30)")
+        oversleep(here.connection)
 
     assert metrics_of(ledger) == [("split", "timeout", "Timeout")]
     instance.try_number, start = 2, time.monotonic()
@@ -49,19 +53,43 @@ def test_a_time_out_inside_a_query_is_a_time_out(ledger, instance, metrics_of):
 
 
 @pytest.mark.postgres
-@pytest.mark.usefixtures("alarm")
-def test_a_time_out_while_an_item_is_held_is_a_time_out(ledger, ledger_dsn, instance, metrics_of):
-    """Giving the item back fails inside a query; the next session has it all the same."""
+def test_a_time_out_over_a_document_is_a_time_out(ledger, instance, metrics_of, oversleep):
+    """Giving a document back must not hide why: the session is in the middle of a query."""
     with (
         pytest.raises(AirflowTaskTimeout),
         steps.visit("parse") as here,
-        item_lock(here.connection, "parse", "a"),
+        item_lock(here.connection, "parse", "a document"),
     ):
-        here.connection.execute("SELECT pg_sleep(30)")
+        oversleep(here.connection)
 
     assert metrics_of(ledger) == [("parse", "timeout", "Timeout")]
-    with connect(ledger_dsn) as other, item_lock(other, "parse", "a") as taken:
+    with steps.visit("parse") as here, item_lock(here.connection, "parse", "a document") as taken:
         assert taken
+
+
+@pytest.mark.postgres
+def test_a_time_out_while_vectors_are_made_is_a_time_out(
+    ledger, instance, metrics_of, monkeypatch, oversleep
+):
+    """What is complete is announced by who completes it, not by who is interrupted."""
+    town = Steps(ledger)
+    town.keep("a.pdf", "a")
+    town.parse("a", "Le port est ouvert.")
+    with steps.visit("chunk") as here:
+        chunk_tasks.cut(here)
+
+    class Slow:
+        name, kind, dimensions = bm25.ENGINE, "sparse", bm25.DIMENSIONS
+
+        def embed_documents(self, texts):
+            oversleep(here.connection)
+
+    monkeypatch.setattr(embed_tasks, "_engines", lambda: [Slow()])
+    instance.task_id = "work"
+    with pytest.raises(AirflowTaskTimeout), steps.visit("embed") as here:
+        embed_tasks.embed(here)
+
+    assert metrics_of(ledger)[-1] == ("embed", "timeout", "Timeout")
 
 
 @pytest.mark.postgres

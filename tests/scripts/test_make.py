@@ -26,6 +26,15 @@ def test_help_names_every_verb():
         assert f"make {name} " in shown.stdout
 
 
+def test_help_explains_every_variable():
+    """What the Makefile hands on is nothing that only its author knows."""
+    makefile = (make.ROOT / "Makefile").read_text()
+    exported = next(line for line in makefile.splitlines() if line.startswith("export"))
+
+    for name in exported.split()[1:]:
+        assert f"{name}=" in make.HELP
+
+
 def test_the_makefile_and_the_script_know_the_same_verbs():
     """A verb cannot be added to one and forgotten in the other."""
     makefile = (make.ROOT / "Makefile").read_text()

@@ -53,6 +53,15 @@ def test_it_finds_the_database_of_the_state_folder(state, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_it_asks_the_town_of_the_installation(monkeypatch):
+    """As every other part does; another one when it is named."""
+    monkeypatch.setenv("PARTICIPATION_MUNICIPALITY", "ailleurs")
+
+    assert search._parser().parse_args(["x"]).municipality == "ailleurs"
+    named = search._parser().parse_args(["x", "--municipality", "la-bas"])
+    assert named.municipality == "la-bas"
+
+
 @pytest.mark.postgres
 def test_it_wakes_a_database_that_sleeps(state, monkeypatch, capsys):
     """For the length of the question; afterwards nothing of it runs."""
@@ -150,17 +159,17 @@ def test_a_title_with_a_line_break_stays_on_its_line():
     ]
 
 
-def test_an_answer_commands_no_terminal():
-    """Titles, words and file names are other people's."""
+def test_a_paper_says_nothing_to_the_terminal():
+    """No title, word or file name clears the screen, renames the window or begins a line."""
     shown = io.StringIO()
-    hit = Hit("a" * 64, "Avis\x1b]0;x\x07", "a\x1b[2J.pdf\nb", 1, 1, "Un\x9b phare\u202e.", 1.5)
+    hit = Hit("a" * 64, "\x1b]0;pwn\x07Plan", "/in/\x1b[2Ja\nb.md", 1, 1, "un\x9b2J mot", 1.0)
 
-    search.show([hit], Console(file=shown, highlight=False, width=20))
+    search.show([hit], Console(file=shown, highlight=False, force_terminal=False))
 
     assert shown.getvalue().splitlines() == [
-        "1. Avis⟨U+001B⟩]0;x⟨U+0007⟩, p. 1  (1.50)",
-        "   « Un⟨U+009B⟩ phare⟨U+202E⟩. »",
-        "   a⟨U+001B⟩[2J.pdf b",
+        "1. ⟨U+001B⟩]0;pwn⟨U+0007⟩Plan, p. 1  (1.00)",
+        "   « un⟨U+009B⟩2J mot »",
+        "   /in/⟨U+001B⟩[2Ja b.md",
     ]
 
 

@@ -55,8 +55,9 @@ def test_a_second_supervisor_is_told_where_the_first_is(state):
 
 
 def test_only_the_owner_reads_what_is_in_the_folder(state):
-    """Logs and notes quote citizens; root leaves the way to its PostgreSQL open, and no other."""
-    for folder in (state.run, state.logs, state.reports, state.airflow_home):
+    """Logs, notes and papers quote citizens; root leaves the way to its PostgreSQL open, and no other."""
+    parts = state.run, state.logs, state.reports, state.documents, state.datasets
+    for folder in (*parts, state.airflow_home):
         assert mode(folder) == 0o700, folder
     assert mode(state.folder) == (0o711 if os.geteuid() == 0 else 0o700)
 

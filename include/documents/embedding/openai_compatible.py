@@ -6,6 +6,7 @@ deadline; what remains is an error that says whether the task should come back.
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -102,7 +103,7 @@ class OpenAICompatibleEngine:
         return self.embed_batch([text])[0]
 
     def embed_batch(self, texts: Sequence[str]) -> list[DenseVector]:
-        """Send one request, again when that may help, and check every number of the answer.
+        """Send one request, again when that may help, and check every number; vectors get length 1.
 
         Raises:
             ProviderRefusedError: Key, quota, model or request are refused; nothing was tried again.
@@ -164,7 +165,9 @@ class OpenAICompatibleEngine:
             )
         if not any(numbers):
             raise UnreadableAnswerError(f"{self.name}: a vector holds nothing but zeros")
-        return tuple(map(float, numbers))
+        # Search ranks by inner product, which is the angle only between vectors of one length.
+        norm = math.hypot(*numbers)
+        return tuple(number / norm for number in numbers)
 
     def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
         batch: list[str] = []

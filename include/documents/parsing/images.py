@@ -1,14 +1,16 @@
 """Read a photo or a scan kept as an image; a TIFF may hold several pages."""
 
+import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.documents.model import Page
 from include.documents.parsing import ocr
 from include.documents.parsing.draft import Draft
-from include.documents.parsing.pdf import ocr_page
-from include.documents.parsing.sentences import DocumentRefusedError
+from include.documents.parsing.pdf import OCR_SHARE_OF_TIME, ocr_page
+from include.documents.parsing.sentences import DocumentRefusedError, out_of_time
 from include.documents.parsing.settings import OcrSettings, ParseLimits
 
 if TYPE_CHECKING:
@@ -21,8 +23,10 @@ MIN_WIDTH = 1000
 """Narrower pictures are enlarged: Tesseract wants letters of some 20 dots."""
 
 
-def read_image(path: Path, limits: ParseLimits, settings: OcrSettings) -> Draft:
-    """Read every frame by OCR.
+def read_image(
+    path: Path, limits: ParseLimits, settings: OcrSettings, before: Sequence[Page] = ()
+) -> Draft:
+    """Read every frame by OCR, those that an earlier look read already from ``before``.
 
     Raises:
         DocumentRefusedError: It is damaged, or larger than allowed.
@@ -33,7 +37,7 @@ def read_image(path: Path, limits: ParseLimits, settings: OcrSettings) -> Draft:
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _frames(image, limits, settings)
+            return _frames(image, limits, settings, before)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DocumentRefusedError(
             "too_large", "image de plus de 200 millions de points"
@@ -43,15 +47,27 @@ def read_image(path: Path, limits: ParseLimits, settings: OcrSettings) -> Draft:
         raise DocumentRefusedError(code) from error
 
 
-def _frames(image: "Image", limits: ParseLimits, settings: OcrSettings) -> Draft:
+def _frames(
+    image: "Image", limits: ParseLimits, settings: OcrSettings, before: Sequence[Page]
+) -> Draft:
+    deadline = time.monotonic() + limits.wall_s * OCR_SHARE_OF_TIME
+    known = {page.number: page for page in before if page.reason != "needs_ocr"}
     count = getattr(image, "n_frames", 1)
     if count > limits.max_pages:
         raise DocumentRefusedError("too_many_pages", count)
-    pages = []
+    pages, late = [], []
     for number in range(1, count + 1):
-        image.seek(number - 1)
-        pages.append(_page(number, _upright_grey(image, settings), settings))
+        if number in known:
+            pages.append(known[number])
+        elif time.monotonic() > deadline:
+            late.append(number)
+            pages.append(Page(number, "", "set_aside", reason="needs_ocr"))
+        else:
+            image.seek(number - 1)
+            pages.append(_page(number, _upright_grey(image, settings), settings))
     draft = Draft(pages, metadata={"width": image.width, "height": image.height})
+    if late:
+        draft.warnings.append(out_of_time(late))
     if obstacle := ocr.obstacle(settings):
         draft.warnings.append(f"Image non lue. {obstacle}")
     return draft

@@ -67,11 +67,6 @@ def stop_word_share(found: Sequence[str], language: str = "fr") -> float:
     return sum(word in known for word in found) / len(found) if found else 0.0
 
 
-def is_french(text: str) -> bool:
-    """Whether a text passes the gate of running French, however short."""
-    return stop_word_ratio(text) >= FRENCH_GATE
-
-
 def known_share(text: str) -> float:
     """Share of the words that a French vocabulary holds; costs a third of a second once."""
     found = [word for word in words(_ADDRESS.sub(" ", text)) if len(word) > 2]  # noqa: PLR2004 - shorter ones fit by chance

@@ -52,12 +52,13 @@ class _Answer(_Part):
 
 
 class Request(NamedTuple):
-    """One file to read, and how far one may go for it."""
+    """One file to read, how far one may go for it, and what an earlier look read of it by OCR."""
 
     path: Path
     media: Media
     limits: ParseLimits
     ocr: OcrSettings
+    before: tuple[Page, ...] = ()
 
     def to_json(self) -> str:
         """As the worker reads it."""
@@ -67,6 +68,7 @@ class Request(NamedTuple):
                 "media": self.media,
                 "limits": dataclasses.asdict(self.limits),
                 "ocr": dataclasses.asdict(self.ocr),
+                "before": [dataclasses.asdict(page) for page in self.before],
             }
         )
 
@@ -79,6 +81,7 @@ class Request(NamedTuple):
             Media(raw["media"]),
             ParseLimits(**raw["limits"]),
             OcrSettings(**raw["ocr"]),
+            tuple(Page(**page) for page in raw["before"]),
         )
 
 

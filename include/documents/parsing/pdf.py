@@ -5,6 +5,7 @@ PDFium is not thread-safe; it has this process to itself.
 
 import re
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -15,7 +16,7 @@ from include.documents.parsing import ocr
 from include.documents.parsing.cleaning import clean, join_ligatures
 from include.documents.parsing.draft import Draft
 from include.documents.parsing.layers import MARGIN, STAMP_CHARACTERS, Layer, Verdict, judge
-from include.documents.parsing.sentences import DocumentRefusedError, pages_phrase
+from include.documents.parsing.sentences import DocumentRefusedError, out_of_time, pages_phrase
 from include.documents.parsing.settings import OcrSettings, ParseLimits
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ _SAME_HEIGHT = 0.9
 _MIN_LETTERS = 4
 
 
-def read_pdf(path: Path, limits: ParseLimits, settings: OcrSettings) -> Draft:
-    """Read all pages.
+def read_pdf(
+    path: Path, limits: ParseLimits, settings: OcrSettings, before: Sequence[Page] = ()
+) -> Draft:
+    """Read all pages, those that an earlier look read already from ``before``.
 
     Raises:
         DocumentRefusedError: It is encrypted, damaged, or larger than allowed.
@@ -42,7 +45,7 @@ def read_pdf(path: Path, limits: ParseLimits, settings: OcrSettings) -> Draft:
     with closing(_open(content)) as document:
         if len(document) > limits.max_pages:
             raise DocumentRefusedError("too_many_pages", len(document))
-        draft = _PdfReader(document, limits, settings).read()
+        draft = _PdfReader(document, limits, settings, before).read()
         draft.metadata |= _metadata(document)
     if b"%%EOF" not in content[-_TAIL_BYTES:]:
         draft.warnings.append(
@@ -71,10 +74,17 @@ def _open(content: bytes) -> "PdfDocument":
 class _PdfReader:
     """One document on its way from layers to pages."""
 
-    def __init__(self, document: "PdfDocument", limits: ParseLimits, settings: OcrSettings) -> None:
+    def __init__(
+        self,
+        document: "PdfDocument",
+        limits: ParseLimits,
+        settings: OcrSettings,
+        before: Sequence[Page],
+    ) -> None:
         self.document = document
         self.limits = limits
         self.settings = settings
+        self.before = {page.number: page for page in before if page.reason != "needs_ocr"}
         self.ocr_deadline = time.monotonic() + limits.wall_s * OCR_SHARE_OF_TIME
         self.out_of_time: list[int] = []
         self.broken: list[int] = []
@@ -115,6 +125,8 @@ class _PdfReader:
         own = Page(number, layer.text, "text")
         if verdict == "text":
             return own
+        if number in self.before:
+            return self.before[number]
         late = time.monotonic() > self.ocr_deadline
         if late:
             self.out_of_time.append(number)
@@ -153,10 +165,7 @@ class _PdfReader:
         if waiting and (obstacle := ocr.obstacle(self.settings)):
             warnings.append(f"Numérisation non lue, {pages_phrase(waiting)}. {obstacle}")
         if self.out_of_time:
-            warnings.append(
-                f"Le temps permis n'a pas suffi pour l'OCR de {pages_phrase(self.out_of_time)} : "
-                "relancer avec un temps plus long ou découper le document."
-            )
+            warnings.append(out_of_time(self.out_of_time))
         return warnings
 
 
@@ -214,9 +223,9 @@ def _largest_lines(text: "PdfTextPage") -> str | None:
 
 
 def _metadata(document: "PdfDocument") -> dict[str, str]:
-    raw = {name: _metadata_value(document, name) for name in (*_METADATA.values(), "CreationDate")}
-    kept = {key: clean(raw[name])[:300] for key, name in _METADATA.items() if raw[name]}
-    if found := _CREATED.match(raw["CreationDate"]):
+    kept = {key: clean(_entry(document, name))[:300] for key, name in _METADATA.items()}
+    kept = {key: value for key, value in kept.items() if value}
+    if found := _CREATED.match(_entry(document, "CreationDate")):
         try:
             kept["created_on"] = date(*map(int, found.groups())).isoformat()
         except ValueError:
@@ -224,12 +233,12 @@ def _metadata(document: "PdfDocument") -> dict[str, str]:
     return kept
 
 
-def _metadata_value(document: "PdfDocument", name: str) -> str:
-    """Read what a file says of itself; empty where it says nothing, or no text."""
+def _entry(document: "PdfDocument", name: str) -> str:
     try:
-        return str(document.get_metadata_value(name))
+        value: str = document.get_metadata_value(name)
     except UnicodeDecodeError:
-        return ""
+        return ""  # half of a character: what the file says of itself is worth no page of it
+    return value
 
 
 _METADATA = {"title": "Title", "author": "Author", "creator": "Creator", "producer": "Producer"}

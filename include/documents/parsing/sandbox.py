@@ -1,6 +1,7 @@
 """Have a worker forked for one file, bound it from outside, and leave nothing of it behind."""
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -10,13 +11,15 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
-from include.documents.model import Media, ParsedDocument, SetAside
+from include.contributions.sources.boundary import cleaned
+from include.documents.model import Media, Page, ParsedDocument, SetAside
 from include.documents.parsing.messages import Request, answer_from_json
 from include.documents.parsing.sentences import set_aside
 from include.documents.parsing.settings import OcrSettings, ParseLimits
-from include.documents.parsing.starter import ANSWER, REQUEST
+from include.documents.parsing.starter import ANSWER, ERRORS, REQUEST
 
 ROOT = Path(__file__).resolve().parents[3]
 STARTER = "include.documents.parsing.starter"
@@ -31,11 +34,20 @@ KEPT_ENVIRONMENT = ("PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TES
 STARTS = 2
 """A reader that was ended from outside, by a person or by a system without memory, gets another go."""
 
+LAST_WORDS_BYTES = 2048
+"""Of what a reader said before it died; a traceback ends with its cause."""
+
+log = logging.getLogger(__name__)
+
 _RECORDINGS = {Media.AUDIO, Media.VIDEO_FILE}
 
 
 def parse_file(
-    path: Path, media: Media, limits: ParseLimits | None = None, ocr: OcrSettings | None = None
+    path: Path,
+    media: Media,
+    limits: ParseLimits | None = None,
+    ocr: OcrSettings | None = None,
+    before: Sequence[Page] = (),
 ) -> ParsedDocument | SetAside:
     """Read a file in a process that can be ended.
 
@@ -44,6 +56,8 @@ def parse_file(
         media: What :func:`include.documents.sniffing.sniff` found.
         limits: What it may cost.
         ocr: How scans are read.
+        before: Pages as the same parser read them when its time did not suffice for all; with them
+            the time goes to those that wait for OCR.
 
     Returns:
         The pages, or why this file cannot be used. No temporary file is left and no process, but the
@@ -58,7 +72,7 @@ def parse_file(
     size = path.stat().st_size
     if size > limits.max_file_bytes:
         return set_aside("too_large", f"{size >> 20} Mo")
-    request = Request(path.resolve(), media, limits, ocr)
+    request = Request(path.resolve(), media, limits, ocr, tuple(before))
     with tempfile.TemporaryDirectory(prefix="parse-") as folder:
         return _run(request, Path(folder))
 
@@ -74,7 +88,7 @@ def _run(request: Request, folder: Path) -> ParsedDocument | SetAside:
             return set_aside("timeout", f"{request.limits.wall_s:.0f} s")
         if status != -signal.SIGKILL:
             break
-    return _answer(folder / ANSWER, status, request)
+    return _answer(folder, status, request)
 
 
 class _Starter:
@@ -192,15 +206,25 @@ def _end(process: "subprocess.Popen[bytes]", owner: int) -> None:
             pipe.close()
 
 
-def _answer(path: Path, status: int, request: Request) -> ParsedDocument | SetAside:
+def _answer(folder: Path, status: int, request: Request) -> ParsedDocument | SetAside:
     if status == 0:
         with contextlib.suppress(ValueError):
-            return answer_from_json(path.read_bytes())
+            return answer_from_json((folder / ANSWER).read_bytes())
+    log.warning("the reader of %s ended with %s: %s", request.path, status, _last_words(folder))
     if status == -signal.SIGXCPU:
         return set_aside("timeout", f"{request.limits.cpu_s_of(request.media)} s de calcul")
     if status == -signal.SIGKILL:
         return set_aside("killed")
     return set_aside("parser_died", f"code {status}")
+
+
+def _last_words(folder: Path) -> str:
+    try:
+        with (folder / ERRORS).open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
+            return cleaned(stream.read().decode("utf-8", "replace"))[0].strip()
+    except OSError:
+        return ""
 
 
 def _environment() -> dict[str, str]:

@@ -67,6 +67,15 @@ SENTENCES = {
     "missing_bytes": (
         "Le fichier gardé n'est plus dans le dépôt des documents : déposer l'original de nouveau."
     ),
+    "process_failed": (
+        "Le traitement de ce fichier échoue pour une raison imprévue{content} : prévenir "
+        "l'administrateur, qui trouvera la cause dans le journal, ou déposer le fichier sous une "
+        "autre forme."
+    ),
+    "name_too_long": (
+        "Le nom de ce fichier, avec ceux de ses dossiers, est trop long : le déposer sous un nom plus "
+        "court, moins profond."
+    ),
     "no_text": "Aucun texte n'a été trouvé dans le fichier : vérifier qu'il s'agit du bon document.",
 }
 """By the code under which the sentence is found; ``{content}`` is filled with what was met."""
@@ -94,6 +103,15 @@ def set_aside(code: str, content: object = "") -> SetAside:
     return SetAside(_REASONS.get(code, code), SENTENCES[code].format(content=content))
 
 
+def process_failed(times: int = 1) -> SetAside:
+    """Build the answer for a file that met an error nobody foresaw.
+
+    >>> process_failed(3).detail[:68]
+    'Le traitement de ce fichier échoue pour une raison imprévue (3 fois)'
+    """
+    return set_aside("process_failed", f" ({times} fois)" if times > 1 else "")
+
+
 def pages_phrase(numbers: list[int]) -> str:
     """Name pages in a sentence.
 
@@ -108,6 +126,18 @@ def pages_phrase(numbers: list[int]) -> str:
             spans.append([number, number])
     named = [str(a) if a == b else f"{a} à {b}" for a, b in spans]
     return f"page{'s' if len(numbers) > 1 else ''} {', '.join(named)}"
+
+
+def out_of_time(numbers: list[int]) -> str:
+    """Say that pages wait for another look.
+
+    >>> out_of_time([4, 5]).split(" : ")[0]
+    "Le temps permis n'a pas suffi pour l'OCR de pages 4 à 5"
+    """
+    return (
+        f"Le temps permis n'a pas suffi pour l'OCR de {pages_phrase(numbers)} : celles qui "
+        "attendent seront lues au prochain passage."
+    )
 
 
 class DocumentRefusedError(Exception):

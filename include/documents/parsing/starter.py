@@ -5,11 +5,13 @@ one request after the other: a line on its standard input names a folder, its st
 the worker's pid and, when that ended, its status. Loading the readers costs more than most documents.
 """
 
+import faulthandler
 import importlib
 import os
 import runpy
 import signal
 import sys
+import traceback
 from contextlib import suppress
 
 from include.orphans import die_with_parent
@@ -29,7 +31,7 @@ READY_MADE = (
 )
 """What most documents need. The model of languages is left to the few that ask for it."""
 
-REQUEST, ANSWER = "request", "answer"
+REQUEST, ANSWER, ERRORS = "request", "answer", "errors"
 """Names in the folder of one file."""
 
 
@@ -68,24 +70,27 @@ def _forked(module: str, folder: str) -> int:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         sys.stdout.flush()
         status = 0
+    except BaseException:  # noqa: BLE001 - told here, for the process ends without a word
+        traceback.print_exc()
     finally:
         # Whatever went wrong is said by the status; nothing of the starter is undone twice.
         os._exit(status)
 
 
 def _move_into(folder: str) -> None:
-    """Work in the folder: its request comes in, its answer goes out, nothing else is heard."""
+    """Work in the folder: its request comes in, its answer and its last words go out."""
     os.chdir(folder)
     os.environ["TMPDIR"] = folder
     streams = (
         (REQUEST, os.O_RDONLY),
         (ANSWER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
-        (os.devnull, os.O_WRONLY),
+        (ERRORS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
     )
     for number, (name, flags) in enumerate(streams):
         opened = os.open(name, flags, 0o600)
         os.dup2(opened, number)
         os.close(opened)
+    faulthandler.enable(2)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
 
 

@@ -55,7 +55,7 @@ def _draft(request: Request) -> Draft:
         case Media.PDF:
             from include.documents.parsing.pdf import read_pdf  # noqa: PLC0415
 
-            return read_pdf(path, limits, ocr)
+            return read_pdf(path, limits, ocr, request.before)
         case Media.HTML:
             from include.documents.parsing.web_pages import read_html  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def _draft(request: Request) -> Draft:
         case Media.JPEG | Media.PNG | Media.TIFF | Media.WEBP:
             from include.documents.parsing.images import read_image  # noqa: PLC0415
 
-            return read_image(path, limits, ocr)
+            return read_image(path, limits, ocr, request.before)
         case Media.SRT | Media.VTT | Media.TRANSCRIPT:
             from include.documents.parsing import transcripts  # noqa: PLC0415
 

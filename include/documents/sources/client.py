@@ -29,6 +29,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Of an answer that is held in memory; a document is streamed and has a limit of its own."""
 
 _BLOCK_BYTES = 64 * 1024
+_SIZE_DIGITS = 18
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _USER_AGENT = "participation-workflows (municipal documents)"
 
@@ -151,7 +152,7 @@ class GuardedClient:
                     f"L'adresse « {shown_url(url)} » renvoie ailleurs au lieu de "
                     "répondre : corriger l'adresse de la connexion.",
                 )
-            current = urljoin(current, location)
+            current = _joined(current, location)
         raise UnusableAnswerError(
             "too_many_redirects",
             f"L'adresse « {shown_url(url)} » renvoie d'une page à l'autre plus de "
@@ -197,6 +198,17 @@ def _once(
         raise _bad_url(url) from None
 
 
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise UnusableAnswerError(
+            "bad_url",
+            f"L'adresse « {shown_url(url)} » renvoie à une autre qui est inutilisable : "
+            "prévenir le responsable du site.",
+        ) from None
+
+
 def _blocks(response: requests.Response, deadline: Deadline, url: str) -> Iterator[bytes]:
     try:
         yield from response.iter_content(_BLOCK_BYTES)
@@ -221,7 +233,8 @@ def _bounded(
     blocks: Iterator[bytes], response: requests.Response, max_bytes: int
 ) -> Iterator[bytes]:
     announced = response.headers.get("Content-Length", "")
-    size = int(announced) if announced.isdecimal() else 0
+    # A number of thousands of digits is one that Python refuses to read.
+    size = int(announced[:_SIZE_DIGITS]) if announced.isdecimal() else 0
     received = 0
     while size <= max_bytes:
         block = next(blocks, None)

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from include.contributions.sources.boundary import cleaned
-from include.documents.addresses import MAX_URL_CHARACTERS
+from include.documents.addresses import is_address
 from include.documents.model import SetAside
 
 SUFFIX = "_metadata.json"
@@ -127,16 +127,9 @@ def _note(entry: Any) -> Mapping[str, Any] | None:
 
 
 def _url(value: Any) -> str | None:
-    if not isinstance(value, str) or len(value) > MAX_URL_CHARACTERS:
-        return None
-    url = value.strip()
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    is_plain = url.isprintable() and " " not in url and "@" not in parts.netloc
-    known = parts.scheme in {"http", "https"} and bool(parts.netloc)
-    return parts._replace(fragment="").geturl() if is_plain and known else None
+    url = value.strip() if isinstance(value, str) else ""
+    is_plain = url.isprintable() and is_address(url)
+    return urlsplit(url)._replace(fragment="").geturl() if is_plain else None
 
 
 def _text(value: Any) -> str | None:

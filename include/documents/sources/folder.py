@@ -8,8 +8,10 @@ A file waits while it may still grow: one that says where it ends (PDF, docx, od
 does, any other for some seconds after it was last written to. Objects of a store appear whole.
 """
 
+import hashlib
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from typing import Any, BinaryIO, cast
 
 from include.contributions.sources.boundary import cleaned
 from include.documents.model import LeftOut
+from include.documents.parsing.sentences import process_failed
 from include.documents.sources.crawl import Companion, companions
 from include.documents.sources.inspection import (
     ELSEWHERE,
@@ -46,6 +49,12 @@ from include.folders import (
 )
 
 MAX_NAME_CHARACTERS = 1_000
+
+MAX_URI_BYTES = 1_500
+"""An index of the ledger holds a name of this length; a path may have 4,096."""
+
+_CHANGED = "\ufffd"
+_UNSTORABLE = re.compile(f"[\x00\ud800-\udfff{_CHANGED}]")
 
 log = logging.getLogger(__name__)
 
@@ -126,11 +135,15 @@ class _Walk:
                 yield LeftOut(self._uri(folder), "waits", unreadable(error))
                 continue
             names = [entry for entry in entries if not is_temporary(entry.name)]
-            noted = companions([entry for entry in names if not _is_folder(entry)])
+            refused = {entry.name: self._refused(entry) for entry in names}
+            # A note is opened: never one that a link takes from elsewhere, nor a pipe without an end.
+            noted = companions(
+                [entry for entry in names if not refused[entry.name] and _is_file(entry)]
+            )
             inner: list[Location] = []
             for entry in names:
-                if (refused := self._refused_link(entry)) is not None:
-                    yield refused
+                if (left_out := refused[entry.name]) is not None:
+                    yield left_out
                 elif _is_folder(entry):
                     inner.append(entry)
                 else:
@@ -150,6 +163,12 @@ class _Walk:
                     continue
             yield LeftOut(found.uri, "waits", GROWING)
 
+    def _refused(self, entry: Location) -> LeftOut | None:
+        try:
+            return self._refused_link(entry)
+        except OSError as error:
+            return LeftOut(self._uri(entry), "waits", unreadable(error))
+
     def _refused_link(self, entry: Location) -> LeftOut | None:
         if self._real_root is None or not isinstance(entry, Path) or not entry.is_symlink():
             return None
@@ -164,6 +183,9 @@ class _Walk:
             seen = self._inspected(location, noted)
         except OSError as error:
             seen = LeftOut(self._uri(location), "waits", unreadable(error))
+        except Exception:
+            log.warning("%s cannot be looked at", self._uri(location), exc_info=True)
+            seen = LeftOut(self._uri(location), "set_aside", process_failed())
         if seen is not None:
             yield seen
 
@@ -210,14 +232,30 @@ class _Walk:
         return abs(self._now - status.st_mtime) if isinstance(location, Path) else SETTLING_S
 
     def _uri(self, location: Location) -> str:
-        if isinstance(location, Path):
-            return absolute_name(location)
-        return cleaned(str(location))[0][:MAX_NAME_CHARACTERS]
+        return _uri(absolute_name(location) if isinstance(location, Path) else str(location))
 
     def _shown(self, location: Location) -> str:
         if isinstance(location, Path) and isinstance(self.root, Path):
             return shown_name(location, self.root)
         return cleaned(str(location.name))[0][:MAX_NAME_CHARACTERS]
+
+
+def uri_of(root: Location) -> str:
+    """Name a folder as the files under it are named."""
+    local = _local(root)
+    if isinstance(local, Path):
+        return absolute_name(local)
+    return _uri(str(local)).rstrip("/")
+
+
+def _uri(name: str) -> str:
+    """Write a name as the ledger can hold it; one that had to change carries its hash."""
+    storable = _UNSTORABLE.sub(_CHANGED, name)
+    whole = storable.encode()
+    if storable == name and _CHANGED not in name and len(whole) <= MAX_URI_BYTES:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+    return f"{whole[:MAX_URI_BYTES].decode(errors='ignore')}{_CHANGED}{digest[:32]}"
 
 
 def _local(root: Location) -> Location:
@@ -230,6 +268,14 @@ def _local(root: Location) -> Location:
 def _is_folder(entry: Location) -> bool:
     try:
         return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry: Location) -> bool:
+    # Of an object store one question is enough: it has no pipes.
+    try:
+        return entry.is_file() if isinstance(entry, Path) else not entry.is_dir()
     except OSError:
         return False
 

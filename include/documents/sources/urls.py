@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import stamina
 
 from include.contributions.sources.boundary import cleaned
-from include.documents.addresses import AddressRefusedError, shown_url
+from include.documents.addresses import AddressRefusedError, address_name, shown_url
 from include.documents.intake import MAX_DOCUMENT_BYTES, NotKeptError, keep, stored_path
 from include.documents.model import LeftOut, Received, SetAside, Unchanged, Validators
 from include.documents.sources.client import (
@@ -61,7 +61,7 @@ def take_urls(
             yield _taken(url, store, client, (known or {}).get(url), max_bytes)
         except (AddressRefusedError, UnusableAnswerError) as error:
             why = SetAside(error.reason, error.detail)
-            yield LeftOut(cleaned(shown_url(url))[0], "set_aside", why)
+            yield LeftOut(address_name(url), "set_aside", why)
         except NotKeptError as error:
             yield LeftOut(url, "set_aside", error.why)
         except NoAnswerError as error:

@@ -25,15 +25,22 @@ CREATE TABLE document (
     character_count bigint,
     warnings jsonb NOT NULL DEFAULT '[]',
     metadata jsonb NOT NULL DEFAULT '{}',
-    duplicate_of text REFERENCES document,
-    similarity real,
     received_at timestamptz NOT NULL DEFAULT now(),
     parsed_at timestamptz,
     CHECK (page_count = pages_read + pages_set_aside)
 );
 COMMENT ON TABLE document IS 'One row per distinct bytes; the id is their SHA-256. page_count = pages_read + pages_set_aside, pages_ocr are among those read.';
 COMMENT ON COLUMN document.text_hash IS 'Of the pages'' texts: a page that OCR picked up later, or another parser, gives new chunks only where it gives other words.';
-COMMENT ON COLUMN document.duplicate_of IS 'Nearly the same text as this older document; marked, never deleted.';
+
+CREATE TABLE document_likeness (
+    municipality text NOT NULL,
+    document_id text NOT NULL REFERENCES document,
+    duplicate_of text NOT NULL REFERENCES document,
+    similarity real NOT NULL CHECK (similarity BETWEEN 0 AND 1),
+    PRIMARY KEY (municipality, document_id)
+);
+CREATE INDEX document_likeness_older ON document_likeness (municipality, duplicate_of);
+COMMENT ON TABLE document_likeness IS 'Nearly the same text as an older document of the town; marked, never deleted. What is a copy in one town may be the only one in another.';
 
 CREATE TABLE document_origin (
     origin_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -50,10 +57,22 @@ CREATE TABLE document_origin (
     last_seen_at timestamptz NOT NULL DEFAULT now(),
     superseded_at timestamptz
 );
-CREATE UNIQUE INDEX document_origin_current ON document_origin (municipality, uri)
+CREATE UNIQUE INDEX document_origin_current ON document_origin (municipality, uri, (source = 'url'))
     WHERE superseded_at IS NULL;
+COMMENT ON INDEX document_origin_current IS 'The copy of a page that lies in a folder and the page itself, as fetched, stand beside each other: neither replaces the other.';
 CREATE INDEX document_origin_document ON document_origin (document_id);
 COMMENT ON TABLE document_origin IS 'Where bytes were met. A changed file is a new row and the old one is superseded, never removed. Bytes that could not be used have no row in document.';
+
+CREATE TABLE document_address (
+    municipality text NOT NULL,
+    uri text NOT NULL,
+    wanted_at timestamptz NOT NULL DEFAULT now(),
+    asked_at timestamptz,
+    again_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (municipality, uri)
+);
+COMMENT ON TABLE document_address IS 'Addresses that documents are fetched from, kept from the form on: one that did not answer, or whose turn did not come, is asked by a later run.';
+COMMENT ON COLUMN document_address.wanted_at IS 'When a person asked for it or it last answered; a month later it is not asked any more.';
 
 CREATE TABLE document_set_aside (
     set_aside_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -153,7 +172,6 @@ CREATE TABLE embedding (
     terms integer[],
     heaviest real,
     dense vector,
-    term_count integer,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (engine, content_hash),
     CHECK ((sparse IS NULL) <> (dense IS NULL)),
@@ -253,6 +271,15 @@ CREATE TABLE document_theme (
     PRIMARY KEY (document_id, engine)
 );
 COMMENT ON TABLE document_theme IS 'The text whose themes stand in theme; 0 where it has none.';
+
+CREATE TABLE town_theme (
+    municipality text NOT NULL,
+    engine text NOT NULL,
+    label text NOT NULL,
+    weight real NOT NULL CHECK (weight > 0),
+    PRIMARY KEY (municipality, engine, label)
+);
+COMMENT ON TABLE town_theme IS 'What several documents of a town talk about; replaced whenever its themes are looked for.';
 
 CREATE TABLE text_sketch (
     text_hash text NOT NULL,

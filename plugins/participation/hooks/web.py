@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 from airflow.sdk import BaseHook, Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from include.credentials import header_value, site_address
@@ -19,6 +20,9 @@ from include.documents.sources.client import GuardedClient
 from include.errors import ConfigurationError
 
 GITHUB_CONN_ID = "participation_github"
+
+WEB_CONN_ID = "participation_web"
+"""Where it exists, documents are fetched with it."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -46,6 +50,18 @@ def web_client(connection: Connection | str | None = None) -> GuardedClient:
         site_of(known), known.login, password, _headers(known, extra.get("headers", {}))
     )
     return GuardedClient(AddressGuard(allowed=allowed), partial(_session, credentials))
+
+
+def documents_client() -> GuardedClient:
+    """Make the client that fetches documents: by its connection where there is one, else a plain one.
+
+    Raises:
+        ConfigurationError: The connection's fields cannot be used.
+    """
+    try:
+        return web_client(WEB_CONN_ID)
+    except AirflowNotFoundException:
+        return web_client()
 
 
 def site_of(connection: Connection) -> str:

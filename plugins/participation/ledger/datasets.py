@@ -12,6 +12,12 @@ from participation.ledger.connection import Connection
 from participation.ledger.locks import hold
 from participation.ledger.outbox import DATASET_CREATED, announce
 
+UNANNOUNCED = """
+SELECT outbox_id FROM outbox JOIN dataset d ON d.dataset_id::text = payload ->> 'dataset_id'
+WHERE topic = %(topic)s AND announced_at IS NULL
+  AND (d.municipality, d.name) = (%(municipality)s, %(name)s)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -84,6 +90,42 @@ class LedgerDatasets:
             (document_id, engine),
         ).fetchall()
         return [Theme(*row) for row in rows]
+
+    def save_town_themes(self, engine: str, themes: Sequence[Theme]) -> None:
+        """Replace what an engine found the town's documents to talk about together."""
+        with self.connection.transaction():
+            self.connection.execute(
+                "DELETE FROM town_theme WHERE (municipality, engine) = (%s, %s)",
+                (self.municipality, engine),
+            )
+            self.connection.cursor().executemany(
+                "INSERT INTO town_theme (municipality, engine, label, weight)"
+                " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                [(self.municipality, engine, theme.label, theme.weight) for theme in themes],
+            )
+
+    def town_themes(self, engine: str) -> list[Theme]:
+        """List what several documents of the town talk about, the weightiest first."""
+        rows = self.connection.execute(
+            "SELECT label, weight FROM town_theme WHERE (municipality, engine) = (%s, %s)"
+            " ORDER BY weight DESC, label",
+            (self.municipality, engine),
+        ).fetchall()
+        return [Theme(*row) for row in rows]
+
+    def is_announced(self, name: str) -> bool:
+        """Whether every version of a dataset had its asset event."""
+        row = self.connection.execute(
+            f"SELECT EXISTS ({UNANNOUNCED})", self._unannounced(name)
+        ).fetchone()
+        return not (row and row[0])
+
+    def note_announced(self, name: str) -> int:
+        """Note that the asset events of a dataset are recorded; return of how many versions."""
+        return self.connection.execute(
+            f"UPDATE outbox SET announced_at = now() WHERE outbox_id IN ({UNANNOUNCED})",
+            self._unannounced(name),
+        ).rowcount
 
     def newest(self, name: str) -> tuple[Dataset, dict[str, Any]] | None:
         """Return the newest version and its provenance."""
@@ -166,6 +208,9 @@ class LedgerDatasets:
                 },
             )
             return Dataset(row[0], row[1], len(examples), is_new=True)
+
+    def _unannounced(self, name: str) -> dict[str, str]:
+        return {"topic": DATASET_CREATED, "municipality": self.municipality, "name": name}
 
     def _keep_places(self, dataset_id: int, name: str) -> None:
         names = {"municipality": self.municipality, "name": name, "id": dataset_id}

@@ -54,7 +54,10 @@ SELECT count(d.document_id)::int, coalesce(sum(d.page_count), 0)::int,
         AND (s.run_id = %(run_id)s OR s.document_id IN (SELECT document_id FROM seen)))::int,
        count(*) FILTER (WHERE d.document_id IS NOT NULL AND NOT EXISTS (
            SELECT FROM live l WHERE (l.document_id, l.text_hash)
-                                  = (d.document_id, d.text_hash)))::int
+                                  = (d.document_id, d.text_hash)))::int,
+       count(*) FILTER (WHERE d.parsed_at IS NULL AND NOT EXISTS (
+           SELECT FROM document_set_aside s WHERE s.document_id = seen.document_id
+           AND s.municipality = %(municipality)s AND s.resolved_at IS NULL))::int
 FROM seen LEFT JOIN document d USING (document_id)
 """
 
@@ -79,7 +82,11 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class IntakeFigures:
-    """What one look at the sources met; ``unanswered`` are read and not yet in the live index."""
+    """What one look at the sources met.
+
+    ``unanswered`` are read and not yet in the live index; ``documents_waiting`` are kept, and neither
+    read nor set aside.
+    """
 
     documents: int
     pages_in: int
@@ -89,6 +96,7 @@ class IntakeFigures:
     chunks: int
     documents_set_aside: int
     unanswered: int
+    documents_waiting: int
 
 
 def balance(connection: Connection, municipality: str, parser_version: str) -> Books:
@@ -107,7 +115,7 @@ def balance(connection: Connection, municipality: str, parser_version: str) -> B
             parser_version, ocr=False, limit=1_000_000
         )
     assert total is not None  # noqa: S101 - an aggregate always gives one row
-    unread = sum(each.kept.is_new for each in waiting)
+    unread = sum(each.is_unread for each in waiting)
     books = Books(total[0], total[1], total[2], unread, *map(int, total[3:]))
     if books.documents != books.parsed + books.set_aside + books.waiting:
         raise ReconciliationError(f"documents do not add up: {books.as_dict()}")

@@ -15,7 +15,7 @@ SELECT m.document_id,
            SELECT p.reason, jsonb_agg(p.page_number) AS numbers FROM page p
            WHERE p.document_id = m.document_id AND p.method = 'set_aside' GROUP BY 1) AS unread),
            '{}'),
-       older.document_id, older.title, d.similarity,
+       older.document_id, older.title, l.similarity,
        CASE WHEN d.parsed_at IS NULL THEN
            (SELECT array_agg(s.detail ORDER BY s.set_aside_id) FROM document_set_aside s
             WHERE s.document_id = m.document_id AND s.municipality = %(municipality)s
@@ -23,9 +23,8 @@ SELECT m.document_id,
 FROM (SELECT DISTINCT document_id FROM document_origin
       WHERE municipality = %(municipality)s AND document_id = ANY(%(ids)s)) AS m
 LEFT JOIN document d USING (document_id)
-LEFT JOIN document older ON older.document_id = d.duplicate_of AND EXISTS (
-    SELECT FROM document_origin o WHERE o.document_id = older.document_id
-    AND o.municipality = %(municipality)s)
+LEFT JOIN document_likeness l ON (l.municipality, l.document_id) = (%(municipality)s, m.document_id)
+LEFT JOIN document older ON older.document_id = l.duplicate_of
 """
 
 OF_RUN = """

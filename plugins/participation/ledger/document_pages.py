@@ -35,6 +35,7 @@ from include.documents.report import (
 from include.documents.wording import OTHER_ACT
 from include.pages import Listing
 from participation.ledger.connection import Connection
+from participation.ledger.datasets import LedgerDatasets
 from participation.ledger.document_outputs import LedgerOutputs
 
 MET = """
@@ -54,7 +55,7 @@ listed AS (
                     SELECT FROM document_set_aside s WHERE s.document_id = met.document_id
                     AND s.municipality = %(municipality)s AND s.resolved_at IS NULL) THEN 'set_aside'
                 WHEN d.parsed_at IS NULL THEN 'waits'
-                WHEN d.pages_read = 0 THEN 'unreadable'
+                WHEN d.pages_read = 0 AND d.page_count > 0 THEN 'unreadable'
                 WHEN EXISTS (SELECT FROM index_version v JOIN index_document i USING (index_id)
                              WHERE v.municipality = %(municipality)s AND v.state = 'live'
                              AND i.document_id = met.document_id AND i.text_hash = d.text_hash)
@@ -68,7 +69,8 @@ SELECT document_id, title, uri, act_kind, act_number, dated_on, page_count, page
        (SELECT k.chunk_count FROM document_chunking k
         WHERE (k.document_id, k.text_hash) = (shown.document_id, shown.text_hash)
         ORDER BY k.chunked_at DESC LIMIT 1),
-       ARRAY(SELECT t.label FROM theme t WHERE t.document_id = shown.document_id
+       ARRAY(SELECT t.label FROM theme t
+             WHERE (t.document_id, t.engine) = (shown.document_id, %(engine)s)
              ORDER BY t.weight DESC, t.label LIMIT 5),
        standing, first_seen_at
 """
@@ -118,10 +120,10 @@ FROM chunk p WHERE (p.document_id, p.text_hash, p.chunking_id)
 
 LIKENESSES = """
 SELECT o.document_id, o.title, m.uri, l.similarity, l.is_older FROM (
-    SELECT duplicate_of AS document_id, similarity, true AS is_older FROM document
-    WHERE document_id = %(document_id)s AND duplicate_of IS NOT NULL
-    UNION ALL SELECT document_id, similarity, false FROM document
-    WHERE duplicate_of = %(document_id)s) AS l
+    SELECT duplicate_of AS document_id, similarity, true AS is_older FROM document_likeness
+    WHERE (municipality, document_id) = (%(municipality)s, %(document_id)s)
+    UNION ALL SELECT document_id, similarity, false FROM document_likeness
+    WHERE (municipality, duplicate_of) = (%(municipality)s, %(document_id)s)) AS l
 JOIN document o USING (document_id)
 JOIN LATERAL (SELECT uri FROM document_origin m WHERE m.document_id = o.document_id
               AND m.municipality = %(municipality)s ORDER BY origin_id LIMIT 1) AS m ON true
@@ -135,22 +137,22 @@ FROM document_set_aside WHERE municipality = %(municipality)s
 """
 
 STEPS = """
-SELECT 'find', min(first_seen_at), '' FROM document_origin
+SELECT 'find', min(first_seen_at), NULL::bigint, '' FROM document_origin
 WHERE (municipality, document_id) = (%(municipality)s, %(document_id)s)
-UNION ALL SELECT 'parse', parsed_at, '' FROM document
+UNION ALL SELECT 'parse', parsed_at, NULL, '' FROM document
 WHERE document_id = %(document_id)s AND parsed_at IS NOT NULL
-UNION ALL SELECT 'chunk', chunked_at, chunk_count || ' passages' FROM document_chunking
+UNION ALL SELECT 'chunk', chunked_at, chunk_count, '' FROM document_chunking
 WHERE (document_id, text_hash) = (%(document_id)s, %(text_hash)s)
-UNION ALL SELECT 'embed', embedded_at, embedding_count || ' vecteurs, ' || engine
+UNION ALL SELECT 'embed', embedded_at, embedding_count, engine
 FROM document_embedding WHERE (document_id, text_hash) = (%(document_id)s, %(text_hash)s)
-UNION ALL (SELECT DISTINCT ON (v.engine) 'index', v.live_at, 'version ' || v.index_id || ', ' || v.engine
+UNION ALL (SELECT DISTINCT ON (v.engine) 'index', v.live_at, v.index_id, v.engine
 FROM index_version v JOIN index_document i USING (index_id)
 WHERE v.municipality = %(municipality)s AND v.live_at IS NOT NULL
   AND (i.document_id, i.text_hash) = (%(document_id)s, %(text_hash)s)
 ORDER BY v.engine, v.live_at)
-UNION ALL SELECT 'themes', found_at, theme_count || ' thèmes' FROM document_theme
+UNION ALL SELECT 'themes', found_at, theme_count, '' FROM document_theme
 WHERE (document_id, text_hash, engine) = (%(document_id)s, %(text_hash)s, %(engine)s)
-UNION ALL (SELECT 'dataset', s.created_at, s.name || ', version ' || s.version FROM dataset s
+UNION ALL (SELECT 'dataset', s.created_at, s.version, s.name FROM dataset s
 WHERE s.municipality = %(municipality)s AND EXISTS (
     SELECT FROM dataset_example e
     WHERE (e.dataset_id, e.document_id) = (s.dataset_id, %(document_id)s))
@@ -195,7 +197,11 @@ class LedgerDocumentPages:
         rows = self._listed(
             act_kind=act_kind, standing=standing, limit=LISTED, offset=(page - 1) * LISTED
         )
-        return DocumentList(self.municipality, self.totals(), rows, act_kind, standing, page)
+        town = LedgerDatasets(self.connection, self.municipality).town_themes(self.engine)
+        labels = tuple(theme.label for theme in town)
+        return DocumentList(
+            self.municipality, self.totals(), rows, act_kind, standing, page, labels
+        )
 
     def totals(self) -> Totals:
         """Count documents by standing and kind of act, and the pages of those held now."""
@@ -218,7 +224,7 @@ class LedgerDocumentPages:
 
     def document(self, document_id: str) -> DocumentReport | None:
         """Return all that is known of a document; None when this town has never met it."""
-        names = self._names(document_id=document_id, engine=self.engine)
+        names = self._names(document_id=document_id)
         row = self.connection.execute(ONE, names).fetchone()
         if row is None:
             return None
@@ -378,7 +384,12 @@ class LedgerDocumentPages:
         return Listing(tuple(Refusal(*row[:8]) for row in rows), rows[0][8] if rows else 0)
 
     def _names(self, **more: Any) -> dict[str, Any]:
-        return {"municipality": self.municipality, "other": OTHER_ACT, **more}
+        return {
+            "municipality": self.municipality,
+            "engine": self.engine,
+            "other": OTHER_ACT,
+            **more,
+        }
 
 
 def _listed(row: tuple[Any, ...]) -> ListedDocument:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +23,9 @@ from participation.ledger.outbox import DOCUMENT_PARSED, announce
 
 Outcome = Literal["new", "changed", "unchanged"]
 
+OCR_TRIED = frozenset({"unreadable_scan", "untrusted_layer"})
+"""Reasons for which a page is set aside only after OCR."""
+
 TO_PARSE = """
 SELECT DISTINCT ON (o.document_id) o.document_id, o.size_bytes, o.stored_path,
        NOT EXISTS (SELECT FROM document d WHERE d.document_id = o.document_id),
@@ -39,6 +42,28 @@ WHERE o.municipality = %(municipality)s AND o.superseded_at IS NULL
   {one}
 ORDER BY o.document_id, o.origin_id
 LIMIT %(limit)s
+"""
+
+STEM = r"regexp_replace({uri}, '\.[^./]*$', '')"
+"""A name without its ending; folder and all."""
+
+HAS_TRANSCRIPT = f"""
+SELECT FROM document_origin r JOIN document_origin t
+    ON t.municipality = r.municipality AND t.superseded_at IS NULL
+    AND {STEM.format(uri="t.uri")} = {STEM.format(uri="r.uri")}
+JOIN document d ON d.document_id = t.document_id
+WHERE r.municipality = %(municipality)s AND r.document_id = %(document_id)s
+  AND r.superseded_at IS NULL AND d.parsed_at IS NOT NULL
+  AND d.media IN ('srt', 'vtt', 'transcript')
+LIMIT 1
+"""
+
+RESOLVE_RECORDINGS = f"""
+UPDATE document_set_aside s SET (resolved_at, resolution) = (now(), 'its transcript was read')
+WHERE s.municipality = %(municipality)s AND s.reason = 'no_transcript' AND s.resolved_at IS NULL
+  AND EXISTS (SELECT FROM document_origin t WHERE t.municipality = s.municipality
+              AND t.document_id = %(document_id)s AND t.superseded_at IS NULL
+              AND {STEM.format(uri="t.uri")} = {STEM.format(uri="s.uri")})
 """
 
 SAVE_DOCUMENT = """
@@ -62,18 +87,30 @@ ON CONFLICT (document_id) DO UPDATE SET (
 """
 
 
+MARK = """
+INSERT INTO document_likeness AS l (municipality, document_id, duplicate_of, similarity)
+SELECT %(municipality)s, * FROM
+    unnest(%(ids)s::text[], %(older)s::text[], %(similarities)s::real[]) AS mark ORDER BY 2
+ON CONFLICT (municipality, document_id) DO UPDATE
+SET (duplicate_of, similarity) = (excluded.duplicate_of, excluded.similarity)
+WHERE (l.duplicate_of, l.similarity) <> (excluded.duplicate_of, excluded.similarity)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ToParse:
     """Kept bytes that wait for the parser, with one of the names they go by.
 
     Attributes:
-        kept: Where they stand; ``is_new`` says that no parse of them was ever stored.
+        kept: Where they stand.
+        is_unread: No parse of them was ever stored.
         uri: The first of their current names.
         source: Where that one is from.
         metadata: What that source says about them.
     """
 
     kept: Kept
+    is_unread: bool
     uri: str
     source: str
     metadata: dict[str, Any]
@@ -96,21 +133,52 @@ class LedgerDocuments:
     municipality: str
     run_id: str | None = None
 
-    def known_origin(self, uri: str) -> Validators | None:
-        """Return what was last kept of a source, for a conditional request."""
+    def known_origin(self, uri: str, *, fetched: bool) -> Validators | None:
+        """Return what was last kept of a source, for a conditional request.
+
+        Args:
+            uri: Its name.
+            fetched: Whether what the address itself gave is meant, or what lies in a folder; a crawl's
+                copy of a page goes by the page's address too.
+        """
         row = self.connection.execute(
             "SELECT document_id, etag, last_modified FROM document_origin"
-            " WHERE municipality = %s AND uri = %s AND superseded_at IS NULL",
-            (self.municipality, uri),
+            " WHERE municipality = %s AND uri = %s AND (source = 'url') = %s"
+            " AND superseded_at IS NULL",
+            (self.municipality, uri, fetched),
         ).fetchone()
         return Validators(*row) if row else None
 
-    def seen_again(self, uris: Sequence[str]) -> None:
-        """Note that these sources were met as they are on record."""
-        self.connection.execute(
-            "UPDATE document_origin SET last_seen_at = now()"
-            " WHERE municipality = %s AND uri = ANY(%s) AND superseded_at IS NULL",
-            (self.municipality, list(uris)),
+    def seen_again(self, uris: Sequence[str], *, fetched: bool) -> None:
+        """Note that these sources were met as they are on record; what kept them out is over."""
+        with self.connection.transaction():
+            self.connection.execute(
+                "UPDATE document_origin SET last_seen_at = now()"
+                " WHERE municipality = %s AND uri = ANY(%s) AND (source = 'url') = %s"
+                " AND superseded_at IS NULL",
+                (self.municipality, list(uris), fetched),
+            )
+            self._close("fetch" if fetched else "find", uris, "met again")
+
+    def close_unmet(self, root: str, left_out: Collection[str], unlisted: Collection[str]) -> None:
+        """Close what was set aside under a folder and is not there any more, or is no trouble now.
+
+        Args:
+            root: The folder, or the one file, that was looked through to its end.
+            left_out: What this look set aside again.
+            unlisted: What it could not look into; nothing is known of what lies there.
+        """
+        rows = self.connection.execute(
+            "SELECT uri FROM document_set_aside WHERE municipality = %s AND step = 'find'"
+            " AND resolved_at IS NULL AND (uri = %s OR starts_with(uri, %s))",
+            (self.municipality, root, f"{root}/"),
+        ).fetchall()
+        inside = tuple(f"{uri}/" for uri in unlisted)
+        kept = {*left_out, *unlisted}
+        self._close(
+            "find",
+            [uri for (uri,) in rows if uri not in kept and not uri.startswith(inside)],
+            "gone, or no trouble any more",
         )
 
     def keep_origin(self, received: Received) -> Outcome:
@@ -118,9 +186,11 @@ class LedgerDocuments:
 
         Bytes that were parsed long ago are announced again: the index has to hear of them.
         """
+        fetched = received.source == "url"
         values = {
             "municipality": self.municipality,
             "uri": received.uri,
+            "fetched": fetched,
             "document_id": received.kept.document_id,
             "size_bytes": received.kept.size_bytes,
             "stored_path": received.kept.stored_path,
@@ -131,12 +201,14 @@ class LedgerDocuments:
         }
         with self.connection.transaction():
             self._lock("origin", received.uri)
-            before = self.known_origin(received.uri)
+            before = self.known_origin(received.uri, fetched=fetched)
+            self._close("fetch" if fetched else "find", [received.uri], "taken in")
             if before and before.document_id == received.kept.document_id:
                 self.connection.execute(
                     "UPDATE document_origin SET last_seen_at = now(), etag = %(etag)s,"
                     " last_modified = %(last_modified)s WHERE municipality = %(municipality)s"
-                    " AND uri = %(uri)s AND superseded_at IS NULL",
+                    " AND uri = %(uri)s AND (source = 'url') = %(fetched)s"
+                    " AND superseded_at IS NULL",
                     values,
                 )
                 return "unchanged"
@@ -144,7 +216,7 @@ class LedgerDocuments:
                 self.connection.execute(
                     "UPDATE document_origin SET superseded_at = now()"
                     " WHERE municipality = %(municipality)s AND uri = %(uri)s"
-                    " AND superseded_at IS NULL",
+                    " AND (source = 'url') = %(fetched)s AND superseded_at IS NULL",
                     values,
                 )
                 self._resolve("uri", received.uri, "a newer version of the file")
@@ -185,7 +257,21 @@ class LedgerDocuments:
                 "limit": limit,
             },
         ).fetchall()
-        return [ToParse(Kept(*row[:4]), *row[4:]) for row in rows]
+        return [ToParse(Kept(row[0], row[1], row[2], is_new=False), *row[3:]) for row in rows]
+
+    def pages_by_ocr(self, document_id: str, parser_version: str) -> list[Page]:
+        """Return the pages of a document that OCR has looked at; of any other none.
+
+        A page that was read while OCR was away is not among them: OCR might read more of it.
+        """
+        rows = self.connection.execute(
+            "SELECT page_number, content, method, confidence, rotation, reason FROM page"
+            " WHERE document_id = %s AND parser_version = %s ORDER BY page_number",
+            (document_id, parser_version),
+        ).fetchall()
+        pages = [Page(*row) for row in rows]
+        by_ocr = any(page.method == "ocr" or page.reason in OCR_TRIED for page in pages)
+        return pages if by_ocr else []
 
     def add_document(
         self, kept: Kept, media: Media, parsed: ParsedDocument, parser_version: str
@@ -230,27 +316,67 @@ class LedgerDocuments:
             ),
         )
 
+    def count_failure(self, uri: str, document_id: str, why: SetAside, version: str) -> int:
+        """Note that reading a document failed and is to be tried again; say how often it did so far.
+
+        The note is closed: the document waits on.
+        """
+        with self.connection.transaction():
+            self.connection.execute(
+                "INSERT INTO document_set_aside (municipality, uri, document_id, step, reason,"
+                " detail, version, run_id, resolved_at, resolution)"
+                " VALUES (%s, %s, %s, 'parse', %s, %s, %s, %s, now(), 'to be tried again')",
+                (
+                    self.municipality,
+                    uri,
+                    document_id,
+                    why.reason,
+                    why.detail,
+                    version,
+                    self.run_id,
+                ),
+            )
+            row = self.connection.execute(
+                "SELECT count(*) FROM document_set_aside WHERE municipality = %s"
+                " AND document_id = %s AND step = 'parse' AND reason = %s AND version = %s",
+                (self.municipality, document_id, why.reason, version),
+            ).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate always gives one row
+        return int(row[0])
+
+    def has_transcript(self, document_id: str) -> bool:
+        """Say whether a transcript of the same name, in the same folder, was read."""
+        row = self.connection.execute(
+            HAS_TRANSCRIPT, {"municipality": self.municipality, "document_id": document_id}
+        ).fetchone()
+        return row is not None
+
+    def resolve_recordings(self, document_id: str) -> int:
+        """Let the recordings that a transcript belongs to be looked at again; say how many."""
+        return self.connection.execute(
+            RESOLVE_RECORDINGS, {"municipality": self.municipality, "document_id": document_id}
+        ).rowcount
+
     def resolve(self, uri: str, resolution: str) -> int:
         """Close what is set aside of a source, so that it is tried again; return how many rows."""
         return self._resolve("uri", uri, resolution)
 
     def mark_duplicates(self, found: Iterable[NearDuplicate]) -> int:
         """Mark these documents of the town and no others; return how many marks changed."""
-        marks = {each.document_id: (each.duplicate_of, each.similarity) for each in found}
+        marks = list(found)
+        names = {
+            "municipality": self.municipality,
+            "ids": [each.document_id for each in marks],
+            "older": [each.duplicate_of for each in marks],
+            "similarities": [each.similarity for each in marks],
+        }
         with self.connection.transaction():
-            rows = self.connection.execute(
-                "SELECT document_id, duplicate_of FROM document WHERE municipality = %s"
-                " AND (duplicate_of IS NOT NULL OR document_id = ANY(%s)) ORDER BY 1 FOR UPDATE",
-                (self.municipality, list(marks)),
-            ).fetchall()
-            changed = [row[0] for row in rows if row[1] != marks.get(row[0], (None, None))[0]]
-            for document_id in changed:
-                self.connection.execute(
-                    "UPDATE document SET (duplicate_of, similarity) = (%s, %s)"
-                    " WHERE document_id = %s",
-                    (*marks.get(document_id, (None, None)), document_id),
-                )
-        return len(changed)
+            gone = self.connection.execute(
+                "DELETE FROM document_likeness WHERE municipality = %(municipality)s"
+                " AND document_id <> ALL(%(ids)s::text[])",
+                names,
+            ).rowcount
+            return gone + self.connection.execute(MARK, names).rowcount
 
     def _is_better(self, document_id: str, pages: Sequence[Page], parser_version: str) -> bool:
         row = self.connection.execute(
@@ -330,6 +456,13 @@ class LedgerDocuments:
             f" WHERE municipality = %s AND {column} = %s AND resolved_at IS NULL",
             (resolution, self.municipality, value),
         ).rowcount
+
+    def _close(self, step: str, uris: Sequence[str], resolution: str) -> None:
+        self.connection.execute(
+            "UPDATE document_set_aside SET resolved_at = now(), resolution = %s"
+            " WHERE municipality = %s AND step = %s AND uri = ANY(%s) AND resolved_at IS NULL",
+            (resolution, self.municipality, step, list(uris)),
+        )
 
     def _lock(self, step: str, item: str) -> None:
         hold(self.connection, f"{step} {item}")

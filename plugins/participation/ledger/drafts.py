@@ -9,7 +9,9 @@ from participation.ledger.connection import Connection
 TO_DRAFT = """
 SELECT d.document_id FROM document d
 JOIN document_theme t ON (t.document_id, t.text_hash) = (d.document_id, d.text_hash)
-WHERE t.engine = %(engine)s AND t.theme_count > 0 AND d.duplicate_of IS NULL
+WHERE t.engine = %(engine)s AND t.theme_count > 0
+  AND NOT EXISTS (SELECT FROM document_likeness l
+                  WHERE (l.municipality, l.document_id) = (%(municipality)s, d.document_id))
   AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = d.document_id
               AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)
   AND NOT EXISTS (SELECT FROM document_drafting g WHERE

@@ -11,17 +11,16 @@ from participation.ledger.connection import Connection
 from participation.ledger.outbox import CHUNKS_EMBEDDED
 
 WITHOUT_VECTOR = """
-SELECT {place}, c.content_hash, c.content
+SELECT c.position, c.content_hash, c.content
 FROM chunk c JOIN document d USING (document_id, text_hash)
-WHERE NOT c.is_parent AND c.chunking_id = %(chunking_id)s AND {place} > %(after)s {one}
+WHERE NOT c.is_parent AND c.chunking_id = %(chunking_id)s AND c.document_id = %(document_id)s
+  AND c.position > %(after)s
   AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = c.document_id
               AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)
   AND NOT EXISTS (SELECT FROM embedding e WHERE e.engine = %(engine)s
                   AND e.content_hash = c.content_hash)
-ORDER BY {place} LIMIT %(limit)s
+ORDER BY c.position LIMIT %(limit)s
 """
-OF_ALL = WITHOUT_VECTOR.format(place="c.chunk_id", one="")
-OF_ONE = WITHOUT_VECTOR.format(place="c.position", one="AND c.document_id = %(document_id)s")
 """By the order that the index of a document's chunks has: nobody else's chunks are looked at."""
 
 UNFINISHED = """
@@ -89,11 +88,10 @@ class TextToEmbed:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """The vector of a text; ``term_count`` is its length in terms, where the engine counts them."""
+    """The vector of a text."""
 
     content_hash: str
     vector: Vector
-    term_count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,15 +132,15 @@ class LedgerEmbeddings:
         ).fetchall()
         return [document_id for (document_id,) in rows]
 
-    def to_embed(self, limit: int, document_id: str | None = None) -> Iterator[list[TextToEmbed]]:
-        """Yield the texts without a vector, of one document or of all, at most ``limit`` at a time.
+    def to_embed(self, document_id: str, limit: int) -> Iterator[list[TextToEmbed]]:
+        """Yield the texts of a document that lack a vector, at most ``limit`` at a time.
 
         Keyset paging: what is saved in between is not met twice, and memory stays flat.
         """
         after = -1
         while True:
             rows = self.connection.execute(
-                OF_ONE if document_id else OF_ALL,
+                WITHOUT_VECTOR,
                 {**self._names(), "after": after, "limit": limit, "document_id": document_id},
             ).fetchall()
             if not rows:
@@ -161,15 +159,15 @@ class LedgerEmbeddings:
         with self.connection.transaction():
             self.connection.execute(
                 "CREATE TEMPORARY TABLE IF NOT EXISTS incoming_vector (content_hash text,"
-                " sparse sparsevec, terms integer[], heaviest real, dense vector,"
-                " term_count integer) ON COMMIT DELETE ROWS"
+                " sparse sparsevec, terms integer[], heaviest real, dense vector)"
+                " ON COMMIT DELETE ROWS"
             )
             with self.connection.cursor().copy("COPY incoming_vector FROM STDIN") as copy:
                 for embedding in given:
                     copy.write_row(self._row(embedding))
             stored = self.connection.execute(
-                "INSERT INTO embedding (content_hash, engine, sparse, terms, heaviest, dense,"
-                " term_count) SELECT content_hash, %s, sparse, terms, heaviest, dense, term_count"
+                "INSERT INTO embedding (content_hash, engine, sparse, terms, heaviest, dense)"
+                " SELECT content_hash, %s, sparse, terms, heaviest, dense"
                 " FROM incoming_vector ORDER BY content_hash ON CONFLICT DO NOTHING",
                 (self.engine.name,),
             ).rowcount
@@ -215,7 +213,6 @@ class LedgerEmbeddings:
                 list(vector.indices),
                 heaviest,
                 None,
-                embedding.term_count,
             )
         dense = f"[{','.join(repr(float(value)) for value in vector)}]"
-        return (embedding.content_hash, None, None, None, dense, embedding.term_count)
+        return (embedding.content_hash, None, None, None, dense)

@@ -10,17 +10,19 @@ from include.documents.model import Chunk
 from include.documents.near_duplicates import Sketch
 from participation.ledger.connection import Connection
 
-CUT = """
-SELECT d.document_id, d.text_hash, d.title, d.parser_version,
+INDEXED = """
+SELECT d.document_id, i.text_hash, i.chunking_id, d.title,
+       CASE WHEN d.text_hash = i.text_hash THEN d.parser_version END,
        (SELECT uri FROM document_origin o WHERE o.document_id = d.document_id
         AND o.municipality = %(municipality)s AND o.superseded_at IS NULL
         ORDER BY origin_id LIMIT 1) AS uri
-FROM document d JOIN document_chunking k USING (document_id, text_hash)
-WHERE k.chunking_id = %(chunking_id)s
+FROM index_document i JOIN document d USING (document_id)
+WHERE i.index_id = %(index_id)s
   AND EXISTS (SELECT FROM document_origin o WHERE o.document_id = d.document_id
               AND o.municipality = %(municipality)s AND o.superseded_at IS NULL)
 ORDER BY d.document_id
 """
+"""A text that the index holds still while the document has a newer one is of an unknown parser."""
 
 MET = """
 d.parsed_at IS NOT NULL AND EXISTS (
@@ -54,15 +56,16 @@ ORDER BY (SELECT min(decision_id) FROM decision d WHERE d.contribution_id = c.co
 
 
 @dataclass(frozen=True, slots=True)
-class CutDocument:
-    """A document that has its chunks; ``group_id`` is the oldest document that it nearly repeats."""
+class IndexedDocument:
+    """A text that an index holds; ``group_id`` is the oldest document that it nearly repeats."""
 
     document_id: str
-    text_hash: str
-    title: str | None
-    parser_version: str
-    uri: str
     group_id: str
+    text_hash: str
+    chunking_id: int
+    title: str | None
+    parser_version: str | None
+    uri: str
 
 
 @dataclass(frozen=True)
@@ -90,29 +93,27 @@ class LedgerGathering:
         rows = self.connection.execute(SKETCHES, self._names(version)).fetchall()
         return [(row[0], Sketch(row[1], bytes(row[2]))) for row in rows]
 
-    def documents(self, chunking_id: int) -> list[CutDocument]:
-        """List the documents that are cut this way, with the group that must not be torn."""
+    def documents(self, index_id: int | None) -> list[IndexedDocument]:
+        """List what an index holds, with the group that must not be torn; nothing without an index."""
         rows = self.connection.execute(
-            CUT, {"municipality": self.municipality, "chunking_id": chunking_id}
+            INDEXED, {"municipality": self.municipality, "index_id": index_id}
         ).fetchall()
         older = {
             row[0]: row[1]
             for row in self.connection.execute(
-                "SELECT document_id, duplicate_of FROM document WHERE duplicate_of IS NOT NULL"
+                "SELECT document_id, duplicate_of FROM document_likeness WHERE municipality = %s",
+                (self.municipality,),
             )
         }
-        return [
-            CutDocument(document_id, text_hash, title, version, uri, _oldest(document_id, older))
-            for document_id, text_hash, title, version, uri in rows
-        ]
+        return [IndexedDocument(row[0], _oldest(row[0], older), *row[1:]) for row in rows]
 
-    def parents(self, document: CutDocument, chunking_id: int) -> list[Chunk]:
+    def parents(self, document: IndexedDocument) -> list[Chunk]:
         """Read the parents of a document, in order."""
         rows = self.connection.execute(
             "SELECT position, content, start_character, end_character, first_page, last_page"
             " FROM chunk WHERE (document_id, text_hash, chunking_id) = (%s, %s, %s)"
             " AND is_parent ORDER BY position",
-            (document.document_id, document.text_hash, chunking_id),
+            (document.document_id, document.text_hash, document.chunking_id),
         ).fetchall()
         return [Chunk(*row) for row in rows]
 

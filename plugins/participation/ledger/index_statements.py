@@ -22,18 +22,13 @@ SELECT a.document_id, coalesce(r.text_hash, h.text_hash) AS text_hash,
 FROM answering a LEFT JOIN ready r USING (document_id) LEFT JOIN held h USING (document_id)
 """
 
-DIFFERS = """
-SELECT EXISTS (
-    SELECT FROM wanted w FULL JOIN
-        (SELECT * FROM index_document WHERE index_id = %(index_id)s) p USING (document_id)
-    WHERE (w.text_hash, w.chunking_id) IS DISTINCT FROM (p.text_hash, p.chunking_id))
-"""
-
-COUNT_DIFFERENCES = """
-SELECT count(*) FROM wanted w FULL JOIN
+DIFFERING = """
+FROM wanted w FULL JOIN
     (SELECT * FROM index_document WHERE index_id = %(index_id)s) p USING (document_id)
 WHERE (w.text_hash, w.chunking_id) IS DISTINCT FROM (p.text_hash, p.chunking_id)
 """
+DIFFERS = f"SELECT EXISTS (SELECT {DIFFERING})"
+COUNT_DIFFERENCES = f"SELECT count(*) {DIFFERING}"
 
 NEXT_DOCUMENTS = """
 SELECT array_agg(document_id) FROM (

@@ -148,43 +148,15 @@ class LedgerIndexing:
         Raises:
             LeaseLostError: Another attempt finished or replaced this build.
             ReconciliationError: A document has more or fewer entries than chunks; the live version
-                goes on answering.
+                goes on answering, and the next build begins anew.
         """
-        names = self._names(index_id=build.index_id, base_id=build.base_id, live=build.live_id)
-        with self.connection.transaction():
-            self._hold(build)
-            self.connection.execute(RETIRE, names)
-            wrong = self.connection.execute(MISCOUNTED, names).fetchall()
-            if wrong:
-                raise ReconciliationError(
-                    f"index version {build.index_id} is not whole; (document, chunks, entries): "
-                    f"{wrong}: the version before it goes on answering"
-                )
-            self.connection.execute(COUNT_TERMS, names)
-            row = self.connection.execute(DESCRIBE, names).fetchone()
-            assert row is not None  # noqa: S101 - _hold has seen the version
-            self.connection.execute(
-                "UPDATE index_version SET state = 'retired', retired_at = now()"
-                " WHERE index_id = %(live)s",
-                names,
-            )
-            self.connection.execute(
-                "UPDATE index_version SET state = 'live', live_at = now()"
-                " WHERE index_id = %(index_id)s",
-                names,
-            )
-            live = LiveIndex(build.index_id, int(row[0]), int(row[1]))
-            announce(
-                self.connection,
-                INDEX_LIVE,
-                {
-                    "municipality": self.municipality,
-                    "index_id": live.index_id,
-                    "document_count": live.document_count,
-                    "chunk_count": live.chunk_count,
-                },
-            )
-            return live
+        try:
+            return self._switch(build)
+        except ReconciliationError:
+            with self.connection.transaction():
+                self._hold(build)
+                self._give_up(build.index_id, build.base_id)
+            raise
 
     def live(self) -> LiveIndex | None:
         """Return the version that answers, if there is one."""
@@ -224,6 +196,43 @@ class LedgerIndexing:
             return self.connection.execute(
                 "UPDATE index_version SET state = 'dropped' WHERE index_id = ANY(%(old)s)", names
             ).rowcount
+
+    def _switch(self, build: Build) -> LiveIndex:
+        names = self._names(index_id=build.index_id, base_id=build.base_id, live=build.live_id)
+        with self.connection.transaction():
+            self._hold(build)
+            self.connection.execute(RETIRE, names)
+            wrong = self.connection.execute(MISCOUNTED, names).fetchall()
+            if wrong:
+                raise ReconciliationError(
+                    f"index version {build.index_id} is not whole; (document, chunks, entries): "
+                    f"{wrong}: the version before it goes on answering"
+                )
+            self.connection.execute(COUNT_TERMS, names)
+            row = self.connection.execute(DESCRIBE, names).fetchone()
+            assert row is not None  # noqa: S101 - _hold has seen the version
+            self.connection.execute(
+                "UPDATE index_version SET state = 'retired', retired_at = now()"
+                " WHERE index_id = %(live)s",
+                names,
+            )
+            self.connection.execute(
+                "UPDATE index_version SET state = 'live', live_at = now()"
+                " WHERE index_id = %(index_id)s",
+                names,
+            )
+            live = LiveIndex(build.index_id, int(row[0]), int(row[1]))
+            announce(
+                self.connection,
+                INDEX_LIVE,
+                {
+                    "municipality": self.municipality,
+                    "index_id": live.index_id,
+                    "document_count": live.document_count,
+                    "chunk_count": live.chunk_count,
+                },
+            )
+            return live
 
     def _new_version(self, base_id: int | None, names: dict[str, object]) -> Build:
         names["base_id"] = base_id

@@ -27,7 +27,8 @@ def test_every_document_is_read_with_its_pages_and_its_mark(tmp_path):
     made = document_files.write(tmp_path, 12)
 
     for each in made:
-        media = sniff(each.path.read_bytes(), each.path.name)
+        with each.path.open("rb") as stream:
+            media = sniff(stream, each.path.name)
         parsed = parse_file(each.path, media, ocr=OcrSettings(enabled=False))
         assert isinstance(parsed, ParsedDocument)
         assert [page.method for page in parsed.pages] == ["text"] * each.pages
@@ -45,7 +46,8 @@ def test_small_sets_hold_every_form(tmp_path):
 def test_a_scan_has_no_text_of_its_own(tmp_path):
     """Without OCR its pages wait: whoever reads words from it has used OCR."""
     (made,) = document_files.write_scans(tmp_path, 2)
-    media = sniff(made.path.read_bytes(), made.path.name)
+    with made.path.open("rb") as stream:
+        media = sniff(stream, made.path.name)
     parsed = parse_file(made.path, media, ocr=OcrSettings(enabled=False))
 
     assert isinstance(parsed, ParsedDocument)

@@ -37,6 +37,10 @@ def guard(*addresses, **arguments):
         ("http://100.100.100.200/", "refused_address"),
         ("http://224.0.0.1/", "refused_address"),
         ("http://240.0.0.1/", "refused_address"),
+        ("http://192.0.0.8/", "refused_address"),
+        ("http://192.88.99.1/", "refused_address"),
+        ("http://[3fff::1]/", "refused_address"),
+        ("http://[2002:c058:6301::]/", "refused_address"),
         ("http://255.255.255.255/", "refused_address"),
         ("http://0.0.0.0/", "refused_address"),
         ("http://[::1]/", "refused_address"),
@@ -69,6 +73,9 @@ def guard(*addresses, **arguments):
         ("http://example.org/\r\nHost: x", "bad_url"),
         ("http://example.org\\@127.0.0.1/", "bad_url"),
         ("http://example.org/" + "a" * 3000, "bad_url"),
+        ("http://example.org/" + "é" * 1000, "bad_url"),
+        ("http://example.org/\udc80", "bad_url"),
+        ("http://example.org/\0", "bad_url"),
     ],
 )
 def test_what_is_refused_as_written(url, reason):

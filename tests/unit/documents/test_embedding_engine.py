@@ -1,5 +1,6 @@
 """Embedding engines keep the port's promises, and a provider's faults become sorted errors."""
 
+import math
 import time
 import traceback
 from collections import Counter
@@ -22,7 +23,8 @@ from include.errors import (
     UnreadableAnswerError,
     cause_chain,
 )
-from tests.stub_provider import DIMENSIONS, Provider, data, status, vector
+from tests.stub_provider import DIMENSIONS, Provider, data, status
+from tests.stub_provider import vector as given_vector
 
 KEY = "sk-a-very-secret-key"
 
@@ -36,6 +38,12 @@ def provider(monkeypatch):
     stub.close()
 
 
+def unit(text):
+    """What the engine makes of the stub's vector: the same direction, of length 1."""
+    norm = math.hypot(*given_vector(text))
+    return tuple(number / norm for number in given_vector(text))
+
+
 def _engine(stub, **options):
     given = {"deadline_s": 8.0, "api_key": KEY} | options
     return OpenAICompatibleEngine(stub.url, "model-1", DIMENSIONS, **given)
@@ -47,7 +55,8 @@ def test_one_vector_per_text_in_the_order_given(provider):
 
     vectors = _engine(provider, batch_size=3).embed_documents(texts)
 
-    assert vectors == [tuple(vector(text)) for text in texts]
+    assert vectors == [unit(text) for text in texts]
+    assert all(math.isclose(math.hypot(*vector), 1.0) for vector in vectors)
     assert [len(request["input"]) for request in provider.requests] == [3, 3, 1]
     assert provider.requests[0]["model"] == "model-1"
     assert set(provider.paths) == {"/v1/embeddings"}
@@ -72,8 +81,8 @@ def test_a_shuffled_answer_is_put_in_order(provider):
     provider.faults = [data(lambda entries: entries[::-1])]
 
     assert _engine(provider).embed_documents(["aa", "b"]) == [
-        tuple(vector("aa")),
-        tuple(vector("b")),
+        unit("aa"),
+        unit("b"),
     ]
 
 
@@ -101,7 +110,7 @@ def test_a_passing_fault_is_tried_again(provider, fault):
     """One bad answer of any sort costs a second request and nothing else."""
     provider.faults = [fault]
 
-    assert _engine(provider).embed_documents(["aa"]) == [tuple(vector("aa"))]
+    assert _engine(provider).embed_documents(["aa"]) == [unit("aa")]
     assert len(provider.requests) == 2
 
 
@@ -218,7 +227,7 @@ def test_an_answer_without_end_is_not_read(provider):
 
     provider.faults = [pour]
 
-    assert _engine(provider).embed_documents(["aa"]) == [tuple(vector("aa"))]
+    assert _engine(provider).embed_documents(["aa"]) == [unit("aa")]
     assert sent["bytes"] < 20 * 1024 * 1024
 
 

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import signal
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from include.documents.intake import (
     take_files,
 )
 from include.documents.model import LeftOut, Received
+from include.documents.sources import folder as walking
 from include.errors import UnreadableSourceError
 
 PDF = b"%PDF-1.7\nArr\xc3\xaat\xc3\xa9 municipal\n%%EOF\n"
@@ -78,6 +81,15 @@ def test_bytes_stand_under_their_hash(tmp_path):
     assert stored(tmp_path) == {kept.stored_path: PDF}
 
 
+def test_only_the_owner_reads_what_is_kept(tmp_path):
+    """Papers name citizens: no other account of the machine opens them."""
+    kept = keep([PDF], tmp_path / "store")
+    path = tmp_path / "store" / kept.stored_path
+
+    modes = [each.stat().st_mode & 0o777 for each in (path, path.parent, path.parent.parent)]
+    assert modes == [0o600, 0o700, 0o700]
+
+
 def test_the_same_bytes_are_kept_once(tmp_path):
     first = keep([PDF], tmp_path / "store")
     inode = (tmp_path / "store" / first.stored_path).stat().st_ino
@@ -87,6 +99,19 @@ def test_the_same_bytes_are_kept_once(tmp_path):
     assert (second.document_id, second.is_new) == (first.document_id, False)
     assert (tmp_path / "store" / first.stored_path).stat().st_ino == inode
     assert len(stored(tmp_path)) == 1
+
+
+def test_what_the_store_holds_is_not_written_again(inbox, take, monkeypatch):
+    """Every hour nearly all files are known: they are read, and nothing else."""
+    put(inbox, "plan.pdf")
+    [first] = take()
+    drafts = []
+    monkeypatch.setattr(intake, "drafting", lambda *args: drafts.append(args))
+
+    [second] = take()
+
+    assert drafts == []
+    assert (second.kept.document_id, second.kept.is_new) == (first.kept.document_id, False)
 
 
 def test_a_kept_file_that_was_cut_is_mended(tmp_path):
@@ -332,6 +357,31 @@ def test_names_that_are_no_text_are_shown_and_stored_by_their_hash(inbox, take, 
     assert stored(tmp_path) == {received.kept.stored_path: PDF}
 
 
+def test_different_names_stay_different(inbox, take):
+    """One that is no text, and one that says in letters what the ledger shows of it."""
+    put(inbox, os.fsdecode(b"\xff.md"), b"# Un")
+    put(inbox, r"\xff.md", b"# Deux")
+
+    assert len({received.uri for received in take()}) == 2
+
+
+def test_a_path_deeper_than_an_index_holds_is_shortened(inbox, take):
+    """Two that differ only where they are cut are still two."""
+    deep = Path(*["x" * 250] * 10)
+    for number in "12":
+        # Longer than the system takes in one go with the test's own folder before it.
+        folder = inbox / deep / number
+        folder.mkdir(parents=True)
+        put(folder, "plan.pdf", PDF + number.encode())
+
+    taken = take()
+
+    assert len({received.uri for received in taken}) == 2
+    assert all(len(received.uri.encode()) < 2_000 for received in taken)
+    assert {received.metadata["name"][-10:] for received in taken} == {"1/plan.pdf", "2/plan.pdf"}
+    assert [received.uri for received in take()] == [received.uri for received in taken]
+
+
 class Stock:
     """A place of an object store: it has names that no file system would take."""
 
@@ -380,6 +430,18 @@ def test_a_name_that_climbs_leads_nowhere(take, inbox, tmp_path, name):
     }
 
 
+def test_objects_of_different_keys_stay_different(take, tmp_path):
+    """Composed or not, with a character that no store holds, or only at the end of a long key."""
+    content = put(tmp_path, "content.bin")
+    keys = ["\u00e9", "e\u0301", "a\0", "a\ufffd", "a\ud800", "x" * 3_000 + "1", "x" * 3_000 + "2"]
+
+    taken = take(Stock("root", inner=[Stock(key, content) for key in keys]))
+
+    assert len({received.uri for received in taken}) == len(keys)
+    assert all(len(received.uri.encode()) < 2_000 for received in taken)
+    assert not any("\0" in received.uri for received in taken)
+
+
 def test_a_name_that_begins_with_a_dot_is_hidden_also_in_an_object_store(take, tmp_path):
     content = put(tmp_path, "content.bin")
 
@@ -400,6 +462,22 @@ def test_one_file_may_be_named_instead_of_a_folder(inbox):
     [found] = find_files(path, now=NOW)
 
     assert (found.uri, found.metadata["name"]) == (str(path), "plan.pdf")
+
+
+@contextmanager
+def interrupted_after(seconds):
+    """Fail instead of hanging for ever."""
+
+    def fail(_number, _frame):
+        raise AssertionError("it waits for what never comes")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def note(folder, name, value):
@@ -486,6 +564,68 @@ def test_an_address_that_is_none_is_left_out(inbox, take, url):
     [received] = take()
 
     assert (received.uri, received.source) == (str(inbox / "page.html"), "crawl")
+
+
+def test_a_note_is_never_waited_for(inbox, take, tmp_path):
+    """A pipe beside a page, under the name of its note: nobody will ever write into it."""
+    put(inbox, "page.html", b"<html>x</html>")
+    os.mkfifo(inbox / "page_metadata.json")
+
+    with interrupted_after(20):
+        taken = take()
+
+    assert reasons(taken) == {"page_metadata.json": ("set_aside", "not_a_file")}
+
+
+def test_a_note_is_not_taken_from_elsewhere(inbox, take, tmp_path):
+    """A link out of the inbox is not followed, whatever it calls itself."""
+    put(inbox, "page.html", b"<html>x</html>")
+    note(tmp_path, "secret.json", {"sourceURL": URL, "title": "Secret"})
+    (inbox / "page_metadata.json").symlink_to(tmp_path / "secret.json")
+
+    taken = take()
+
+    assert reasons(taken) == {"page_metadata.json": ("set_aside", "link_outside")}
+    [received] = [each for each in taken if isinstance(each, Received)]
+    assert "title" not in received.metadata
+
+
+def test_a_link_that_cannot_be_looked_at_waits(inbox, take, monkeypatch):
+    """Its folder may be listed and not entered; the others are taken."""
+    put(inbox, "a.pdf")
+    (inbox / "lien.pdf").symlink_to(inbox / "a.pdf")
+    is_symlink = Path.is_symlink
+
+    def fails(path):
+        if path.name == "lien.pdf":
+            raise PermissionError(13, "Permission denied")
+        return is_symlink(path)
+
+    monkeypatch.setattr(Path, "is_symlink", fails)
+
+    taken = take()
+
+    assert reasons(taken) == {"lien.pdf": ("waits", "unreadable")}
+    assert isinstance(taken[0], Received)
+
+
+def test_a_file_that_nobody_foresaw_stops_no_other(inbox, take, monkeypatch):
+    """The walk goes on behind it, and it is set aside."""
+    put(inbox, "a.txt")
+    put(inbox, "b.txt", PDF + b" ")
+    looked = walking.holds_contributions
+
+    def fails(location):
+        if location.name == "a.txt":
+            raise RecursionError
+        return looked(location)
+
+    monkeypatch.setattr(walking, "holds_contributions", fails)
+
+    taken = take()
+
+    assert reasons(taken) == {"a.txt": ("set_aside", "process_failed")}
+    assert isinstance(taken[1], Received)
 
 
 def test_the_page_of_an_error_is_not_a_document(inbox, take):

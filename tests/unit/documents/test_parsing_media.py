@@ -37,29 +37,6 @@ def test_pages_of_a_pdf_keep_their_order_and_empty_ones_their_place(parse):
     assert document.language == "fr"
 
 
-def test_a_pdf_whose_claims_are_no_text_is_read(parse):
-    """A broken name of an author is left out alone."""
-    claims = b"/Info<</Author<FEFF0000D800>/Title<FEFF0041D800>/Creator(Bureau)>>"
-
-    document = parse(pdf([TEXT], trailer=claims), Media.PDF)
-
-    assert document.pages[0].method == "text"
-    assert document.metadata == {"creator": "Bureau"}
-
-
-@pytest.mark.parametrize("head", ["<title>%s</title>", "<title>Avis</title><h1>%s</h1>"])
-def test_a_page_cannot_put_commands_to_a_terminal_into_its_title(parse, head):
-    """A title is printed by the search and written into logs."""
-    words = head % "Avis\x1b]0;pwn\x07 d'hiver"
-    html = f"<html><head>{words}<link rel=canonical href='/a\x1b[2J'></head><body><p>{TEXT}</p>"
-
-    document = parse(html.encode(), Media.HTML)
-
-    told = [document.title or "", *document.metadata.values()]
-    assert "Avis]0;pwn d'hiver" in told
-    assert not any("\x1b" in text or "\x07" in text for text in told)
-
-
 def test_html_keeps_body_links_and_tables_and_drops_the_site(parse):
     """What surrounds every page of a site is no content of this one."""
     html = (
@@ -76,6 +53,38 @@ def test_html_keeps_body_links_and_tables_and_drops_the_site(parse):
     assert "Rue | Date\nQuai | 3 mars" in text
     assert "Arrêtés en cours" in text
     assert not any(word in text for word in ("Logo", "Menu", "alert", "Mentions", "p{}"))
+
+
+def test_html_speaks_to_no_terminal(parse):
+    """Neither the title nor the address that a page gives itself holds a control character."""
+    html = (
+        "<title>Ville\x1b]0;pwn\x07 d'en bas</title><link rel=canonical href='https://a.fr/\x1b[2J'>"
+        f"<body><h1>Arrêté\x1b[31m du quai</h1><p>{TEXT}</p>"
+    )
+
+    document = parse(html.encode(), Media.HTML)
+
+    assert document.metadata["title"] == "Ville]0;pwn d'en bas"
+    assert document.metadata["canonical_url"] == "https://a.fr/[2J"
+    assert "\x1b" not in str(document.title)
+
+
+@pytest.mark.parametrize("name", ["Title", "Author", "CreationDate"])
+@pytest.mark.parametrize("value", ["FEFF0041D800", "FEFF0000D800"])
+def test_a_pdf_is_read_whatever_it_says_of_itself(parse, name, value):
+    """Half of a character in one entry costs that entry, and neither the others nor a page."""
+    before = pdf([TEXT])
+    made = b"6 0 obj<</Producer(Mairie)/%s<%s>>>endobj\n" % (name.encode(), value.encode())
+    update = b"xref\n6 1\n%010d 00000 n \ntrailer<</Size 7/Root 1 0 R/Info 6 0 R/Prev %s>>\n" % (
+        len(before),
+        before.split()[-2],
+    )
+    end = b"startxref\n%d\n%%%%EOF\n" % (len(before) + len(made))
+
+    document = parse(before + made + update + end, Media.PDF)
+
+    assert "conseil municipal" in document.pages[0].text
+    assert document.metadata == {"producer": "Mairie"}
 
 
 def test_html_says_its_own_encoding(parse):

@@ -2,8 +2,10 @@ import io
 
 import pytest
 
-from include.documents.model import Media, ParsedDocument
-from include.documents.parsing import OcrSettings, ocr, parse_file
+from include.documents.model import Media, Page, ParsedDocument
+from include.documents.parsing import OcrSettings, ParseLimits, ocr, parse_file
+from include.documents.parsing import pdf as pdf_reader
+from include.documents.parsing.images import read_image
 from include.documents.sniffing import sniff
 from tests.hostile import TEXT, pdf
 from tests.shared_data import shared_documents
@@ -14,14 +16,15 @@ needs_tesseract = pytest.mark.skipif(
 )
 
 
-def scan(turn: int = 0, form: str = "PDF") -> bytes:
-    """A page of print as a picture, turned as a careless scanner would."""
+def scan(turn: int = 0, form: str = "PDF", pages: int = 1) -> bytes:
+    """Pages of print as a picture, turned as a careless scanner would."""
     import pypdfium2  # noqa: PLC0415 - only these tests draw
 
     document = pypdfium2.PdfDocument(pdf([TEXT * 3]))
     picture = document[0].render(scale=200 / 72, grayscale=True).to_pil().rotate(turn, expand=True)
     out = io.BytesIO()
-    picture.save(out, form, resolution=200)
+    more = {"save_all": True, "append_images": [picture] * (pages - 1)} if pages > 1 else {}
+    picture.save(out, form, resolution=200, **more)
     return out.getvalue()
 
 
@@ -80,12 +83,61 @@ def test_without_ocr_a_scan_waits_and_says_how_to_get_it(settings, words, tmp_pa
     assert words in document.warnings[0]
 
 
+@needs_tesseract
+def test_what_an_earlier_look_read_is_not_read_again(tmp_path):
+    """The worker is given those pages and reads the others."""
+    before = [Page(1, "Lue hier.", "ocr", 0.9), Page(2, "", "set_aside", reason="needs_ocr")]
+    path = tmp_path / "file"
+    path.write_bytes(scan(pages=2))
+
+    document = parse_file(path, Media.PDF, ocr=OCR, before=before)
+
+    assert isinstance(document, ParsedDocument)
+    assert document.pages[0] == before[0]
+    assert "conseil municipal" in document.pages[1].text
+
+
+@pytest.mark.parametrize(
+    ("read_scan", "form"),
+    [
+        pytest.param(pdf_reader.read_pdf, "PDF", id="pdf"),
+        pytest.param(read_image, "TIFF", id="tiff"),
+    ],
+)
+def test_a_long_scan_is_read_to_its_end_look_by_look(read_scan, form, tmp_path, monkeypatch):
+    """A look ends at its time, the next one goes on there, and each page is read once."""
+    clock, read = [0.0], []
+
+    def reading(_image, _settings):
+        clock[0] += 10
+        read.append(len(read) + 1)
+        return ocr.Reading(f"Page lue en {len(read)}e.", 0.9, 0, 5, 0.5)
+
+    monkeypatch.setattr(pdf_reader.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(pdf_reader.ocr, "read", reading)
+    monkeypatch.setattr(pdf_reader.ocr, "obstacle", lambda _settings: None)
+    path = tmp_path / "file"
+    path.write_bytes(scan(form=form, pages=5))
+    limits = ParseLimits(wall_s=20 / pdf_reader.OCR_SHARE_OF_TIME - 1)
+
+    first = read_scan(path, limits, OCR)
+    second = read_scan(path, limits, OCR, first.pages)
+    third = read_scan(path, limits, OCR, second.pages)
+
+    assert [page.reason for page in first.pages] == [None] * 2 + ["needs_ocr"] * 3
+    assert "pages 3 à 5" in first.warnings[0]
+    assert [page.reason for page in second.pages] == [None] * 4 + ["needs_ocr"]
+    assert [page.text for page in third.pages] == [f"Page lue en {n}e." for n in range(1, 6)]
+    assert (third.warnings, read) == ([], [1, 2, 3, 4, 5])
+
+
 def test_every_paper_of_the_town_is_accounted_for(tmp_path):
     """Pages in = pages read + pages set aside, by the page count PDFium gives."""
     import pypdfium2  # noqa: PLC0415 - only this test counts by itself
 
     for path in sorted(shared_documents().iterdir()):
-        media = sniff(path.read_bytes(), path.name)
+        with path.open("rb") as stream:
+            media = sniff(stream, path.name)
         assert isinstance(media, Media), path.name
         document = parse_file(path, media, ocr=OcrSettings(enabled=False))
         assert isinstance(document, ParsedDocument), (path.name, document)

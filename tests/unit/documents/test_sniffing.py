@@ -1,8 +1,12 @@
+import io
+import struct
+import tracemalloc
+
 import pytest
 
 from include.documents.model import Media, SetAside
 from include.documents.sniffing import sniff
-from tests.hostile import HTML, TEXT, docx, docx_paragraph, odt, pdf, zipped
+from tests.hostile import HTML, TEXT, crowded_zip, docx, docx_paragraph, odt, pdf, zipped
 
 SRT = "1\n00:00:01,000 --> 00:00:04,000\nBonsoir à tous.\n\n2\n00:00:05,000 --> 00:00:09,000\nMerci.\n"
 TURNS = "00:00:00 Le maire\nBonsoir à tous.\n\n00:00:45 Une habitante\nMerci.\n\n00:01:18 Le maire\nBien.\n"
@@ -30,6 +34,9 @@ TURNS = "00:00:00 Le maire\nBonsoir à tous.\n\n00:00:45 Une habitante\nMerci.\n
         pytest.param(TEXT.encode(), "note.md", Media.MARKDOWN, id="markdown_by_name"),
         pytest.param(TEXT.encode("cp1252"), "note", Media.TEXT, id="text_of_old_windows"),
         pytest.param(
+            b"PK 12+300 de la RD 784 : travaux", "a.txt", Media.TEXT, id="a_milestone_is_no_zip"
+        ),
+        pytest.param(
             b"10:00 Accueil\n10:30 Discours du maire\n11:00 Visite\n",
             "programme.txt",
             Media.TEXT,
@@ -39,7 +46,7 @@ TURNS = "00:00:00 Le maire\nBonsoir à tous.\n\n00:00:45 Une habitante\nMerci.\n
 )
 def test_the_bytes_say_what_a_file_is(content, name, media):
     """Whatever it is called."""
-    assert sniff(content, name) == media
+    assert sniff(io.BytesIO(content), name) == media
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,7 @@ def test_the_bytes_say_what_a_file_is(content, name, media):
 )
 def test_what_cannot_be_read_is_named_with_the_way_out(content, word):
     """One code for the books, and a sentence that fits the case."""
-    answer = sniff(content, "a.pdf")
+    answer = sniff(io.BytesIO(content), "a.pdf")
 
     assert isinstance(answer, SetAside)
     assert answer.reason == "unknown_content_type"
@@ -63,4 +70,31 @@ def test_what_cannot_be_read_is_named_with_the_way_out(content, word):
 
 def test_a_page_of_brackets_is_sniffed_at_once():
     """Sniffing happens outside the sandbox, so nothing in it may take long."""
-    assert sniff(b"[" * 2_000_000, "a") == Media.TEXT
+    assert sniff(io.BytesIO(b"[" * 2_000_000), "a") == Media.TEXT
+
+
+@pytest.mark.parametrize(
+    ("content", "media"),
+    [
+        pytest.param(TEXT.encode() * 60_000, Media.TEXT, id="text"),
+        pytest.param(b"PK\x03\x04" + b"PK\x01\x02" * 4_000_000, None, id="no_zip"),
+        pytest.param(
+            zipped({"mimetype": b" " * (16 << 20)}).replace(
+                struct.pack("<I", 16 << 20), struct.pack("<I", 9)
+            ),
+            None,
+            id="a_mimetype_that_lies_about_its_size",
+        ),
+        pytest.param(crowded_zip(), None, id="a_zip_of_names"),
+    ],
+)
+def test_sniffing_takes_little_memory(content, media):
+    """Sixteen megabytes and more, of which the worker, not the task, is to bear the weight."""
+    stream = io.BytesIO(content)
+    tracemalloc.start()
+    answer = sniff(stream, "a")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert answer == media if media else isinstance(answer, SetAside)
+    assert peak < 4 << 20

@@ -91,6 +91,17 @@ def test_places_called_after_persons_are_themes(extractor):
     assert "école Pierre Le Lec" in _labels(extractor.of_document(text))
 
 
+def test_a_theme_longer_than_the_ledger_holds_is_left_out(extractor):
+    """Somebody's word of thousands of letters, said often; the others are found."""
+    word = "interminable" * 500
+    text = f"Une {word} attend. {FILLER} Encore une {word}. "
+
+    found = _labels(extractor.of_document(text * 2, count=50))
+
+    assert "déchèterie" in found
+    assert max(map(len, found)) <= 100
+
+
 def test_addresses_are_no_theme(extractor):
     """Mail and web addresses hold names as well."""
     text = f"Écrire à aziliz.kermorvic@orange.fr ou www.kermorvic-nautisme.bzh. {FILLER}" * 3

@@ -169,6 +169,73 @@ def test_each_redirect_is_checked_again(site, take, location, reason):
     assert site.paths() == ["/one", "/two"]
 
 
+@pytest.mark.parametrize(
+    "location",
+    [
+        b"http://[::1/x",
+        b"//[x]/x",
+        "http://a\u2100b/x".encode(),
+        b"http://a\xbdb/",
+        b"http://a..fr/",
+    ],
+)
+def test_a_redirect_to_what_is_no_address_costs_only_this_one(site, take, location):
+    """The library reads redirects that it does not follow, and each of these stops it in its own way."""
+
+    def answer(request):
+        request.wfile.write(
+            b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"
+        )
+
+    site.pages["/bad"] = answer
+    site.pages["/plan.pdf"] = page(PDF)
+
+    left, received = take("/bad", "/plan.pdf")
+
+    assert (left.standing, left.why.reason) == ("set_aside", "bad_url")
+    assert isinstance(received, Received)
+
+
+def test_the_body_of_a_redirect_is_not_read(site, take):
+    """It may be endless, and nobody looks at it."""
+    sent = []
+
+    def endless(request):
+        request.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: /plan.pdf\r\n\r\n")
+        while len(sent) < 1_000:
+            request.wfile.write(b"x" * 65536)
+            sent.append(1)
+
+    site.pages["/endless"] = endless
+    site.pages["/plan.pdf"] = page(PDF)
+
+    [received] = take("/endless")
+
+    assert isinstance(received, Received)
+    assert len(sent) < 500
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a..example/x",
+        f"http://{'a' * 64}.example/",
+        "http://a.example/\0",
+        "http://a.example/\udc80",
+    ],
+)
+def test_an_address_that_no_site_can_have_costs_only_this_one(site, tmp_path, url):
+    """The system's resolver refuses a part that is empty or too long before it asks anybody."""
+    site.pages["/plan.pdf"] = page(PDF)
+    client = GuardedClient(AddressGuard(allowed=[site.endpoint]))
+
+    left, received = take_urls([url, site.url("/plan.pdf")], tmp_path / "store", client)
+
+    assert (left.standing, left.why.reason) == ("set_aside", "bad_url")
+    assert isinstance(received, Received)
+    left.uri.encode()
+
+
 def test_five_redirects_are_followed_and_a_loop_is_not(site, take):
     for number in range(5):
         site.pages[f"/{number}"] = redirect(f"/{number + 1}", 301)
@@ -386,9 +453,9 @@ def test_an_endless_body_is_cut_at_the_limit(site, take, tmp_path):
 def test_an_announced_size_above_the_limit_is_not_even_read(site, take):
     site.pages["/large"] = page(b"x", Content_Length="999999999")
 
-    [left] = take("/large")
+    site.pages["/huge"] = page(b"x", Content_Length="9" * 5_000)
 
-    assert left.why.reason == "too_large"
+    assert [left.why.reason for left in take("/large", "/huge")] == ["too_large"] * 2
 
 
 def test_a_body_shorter_than_announced_is_not_kept(site, take, tmp_path):
