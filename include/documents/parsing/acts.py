@@ -47,6 +47,9 @@ _TITLE_END = re.compile(
 _SUBJECT = re.compile(
     r"\b(?:portant|relati(?:f|ve)|reglementant|interdisant|autorisant|instaurant|fixant)\b"
 )
+_MAX_NUMBER = 60
+"""A longer one is a table, or a text that means harm."""
+
 _MAX_TITLE = 200
 _MAX_TITLE_LINES = 5
 _FEW_LETTERS = 8
@@ -92,7 +95,9 @@ def act_number(text: str, kind: str | None) -> str | None:
     if register := _REGISTER.search(head):
         return register[0]
     found = _NUMBER.search(head)
-    return re.sub(r"\s*([-/._])\s*", r"\1", found[1]).strip() if found else None
+    if found is None or len(found[1]) > _MAX_NUMBER:
+        return None
+    return re.sub(r"\s*([-/._])\s*", r"\1", found[1]).strip()
 
 
 def act_title(text: str, kind: str | None) -> str | None:

@@ -45,6 +45,15 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
+def storable(text: str) -> str:
+    r"""Clean a text that holds a character it may not; any other stays as it is.
+
+    >>> storable("Avis\x1b]0;x\x07"), storable("Avis  ")
+    ('Avis]0;x', 'Avis  ')
+    """
+    return clean(text) if _FORBIDDEN.search(text) else text
+
+
 def join_broken_words(text: str) -> str:
     r"""Join words that a visible hyphen cuts at a line end, as OCR reads them.
 

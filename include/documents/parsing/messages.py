@@ -2,13 +2,53 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from include.documents.model import Media, Page, ParsedDocument, SetAside
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from include.documents.model import Media, Page, PageMethod, PageReason, ParsedDocument, SetAside
+from include.documents.parsing.cleaning import storable
 from include.documents.parsing.settings import OcrSettings, ParseLimits
+
+Text = Annotated[str, AfterValidator(storable)]
+Words = Annotated[Text, Field(max_length=500)]
+"""A title, a number, the name of a kind: nothing longer is one."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Page(_Part):
+    number: int
+    text: Text
+    method: PageMethod
+    confidence: Annotated[float, Field(ge=0, le=1)] | None
+    rotation: Literal[0, 90, 180, 270]
+    reason: PageReason | None
+
+
+class _Document(_Part):
+    pages: tuple[_Page, ...]
+    title: Words | None
+    language: Words | None
+    dated_on: date | None
+    act_kind: Words | None
+    act_number: Words | None
+    warnings: tuple[Text, ...]
+    metadata: dict[Words, Text | int | float | None]
+
+
+class _SetAside(_Part):
+    reason: Words
+    detail: Text
+
+
+class _Answer(_Part):
+    document: _Document | None = None
+    set_aside: _SetAside | None = None
 
 
 class Request(NamedTuple):
@@ -51,28 +91,19 @@ def answer_to_json(answer: ParsedDocument | SetAside) -> str:
     return json.dumps({form: dataclasses.asdict(answer)}, default=str, ensure_ascii=False)
 
 
-def answer_from_json(text: str) -> ParsedDocument | SetAside:
-    """Read what :func:`answer_to_json` wrote.
+def answer_from_json(text: str | bytes) -> ParsedDocument | SetAside:
+    """Read what :func:`answer_to_json` wrote; characters that cannot be stored are left out.
 
     Raises:
         ValueError: The text is not an answer.
     """
-    try:
-        match json.loads(text):
-            case {"set_aside": {"reason": str(reason), "detail": str(detail)}}:
-                return SetAside(reason, detail)
-            case {"document": {"pages": list(pages), **rest}}:
-                return _document(pages, {str(key): value for key, value in rest.items()})
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"the answer is not in its form: {error}") from error
-    raise ValueError("the answer is neither a document nor a refusal")
-
-
-def _document(pages: list[Mapping[str, Any]], rest: dict[str, Any]) -> ParsedDocument:
-    day = rest.pop("dated_on")
-    return ParsedDocument(
-        pages=tuple(Page(**page) for page in pages),
-        dated_on=date.fromisoformat(day) if day else None,
-        warnings=tuple(rest.pop("warnings")),
-        **rest,
-    )
+    answer = _Answer.model_validate_json(text)
+    if answer.set_aside is not None and answer.document is None:
+        return SetAside(answer.set_aside.reason, answer.set_aside.detail)
+    if answer.document is None or answer.set_aside is not None:
+        raise ValueError("the answer is neither a document nor a refusal")
+    found = {name: getattr(answer.document, name) for name in type(answer.document).model_fields}
+    pages = tuple(Page(**page.model_dump()) for page in answer.document.pages)
+    if [page.number for page in pages] != list(range(1, len(pages) + 1)):
+        raise ValueError("the pages are not counted one by one")
+    return ParsedDocument(**{**found, "pages": pages})

@@ -209,7 +209,7 @@ def _end(process: "subprocess.Popen[bytes]", owner: int) -> None:
 def _answer(folder: Path, status: int, request: Request) -> ParsedDocument | SetAside:
     if status == 0:
         with contextlib.suppress(ValueError):
-            return answer_from_json((folder / ANSWER).read_text("utf-8"))
+            return answer_from_json((folder / ANSWER).read_bytes())
     log.warning("the reader of %s ended with %s: %s", request.path, status, _last_words(folder))
     if status == -signal.SIGXCPU:
         return set_aside("timeout", f"{request.limits.cpu_s_of(request.media)} s de calcul")

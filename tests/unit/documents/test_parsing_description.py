@@ -23,6 +23,12 @@ Fait à Port-Neuf, le 28 avril 2025
 Le maire"""
 
 
+@pytest.mark.parametrize("digits", ["1" * 400, "1-" * 200 + "1"])
+def test_a_number_that_fills_a_page_is_none(digits):
+    """It would stand in lists, beside titles and in addresses."""
+    assert act_number(f"Arrêté du maire n° {digits}", "arrete") is None
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "number"),
     [

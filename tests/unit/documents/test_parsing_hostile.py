@@ -10,6 +10,7 @@ import pytest
 
 from include.documents.model import Media, ParsedDocument, SetAside
 from include.documents.parsing import OcrSettings, ParseLimits, parse_file, sandbox
+from include.documents.parsing.messages import answer_from_json, answer_to_json
 from include.documents.sniffing import sniff
 from tests.hostile import TEXT, Hostile, hostile_files, pdf
 
@@ -120,6 +121,86 @@ def test_a_reader_that_dies_takes_only_its_file(code, reason, words, tmp_path, m
     assert words in caplog.text
     assert "\0" not in caplog.text
     assert len(caplog.text) < 3000
+
+
+PAGE = {
+    "number": 1,
+    "text": "Avis",
+    "method": "text",
+    "confidence": None,
+    "rotation": 0,
+    "reason": None,
+}
+SOUND = {
+    "pages": [PAGE],
+    "title": "Avis",
+    "language": "fr",
+    "dated_on": "2026-01-02",
+    "act_kind": "avis",
+    "act_number": None,
+    "warnings": ["Attention."],
+    "metadata": {"width": 3, "title": "Avis"},
+}
+
+
+def _answered(**changes) -> str:
+    return json.dumps({"document": SOUND | changes})
+
+
+def test_an_answer_is_what_was_written():
+    assert answer_from_json(_answered()) == answer_from_json(
+        answer_to_json(answer_from_json(_answered()))
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param("[" * 100_000, id="nested"),
+        pytest.param("{}", id="nothing"),
+        pytest.param(_answered(pages=[PAGE | {"text": 5}]), id="text"),
+        pytest.param(_answered(pages=[PAGE | {"number": 10**30}]), id="number"),
+        pytest.param(_answered(pages=[PAGE, PAGE]), id="one_page_twice"),
+        pytest.param(_answered(pages=[PAGE | {"method": "magic"}]), id="method"),
+        pytest.param(_answered(pages=[PAGE | {"reason": "magic"}]), id="reason"),
+        pytest.param(_answered(pages=[PAGE | {"rotation": 10**9}]), id="rotation"),
+        pytest.param(_answered(pages=[PAGE | {"confidence": 2}]), id="confidence"),
+        pytest.param(_answered(title=["Avis"]), id="title"),
+        pytest.param(_answered(act_number="1" * 100_000), id="act_number"),
+        pytest.param(_answered(dated_on="hier"), id="day"),
+        pytest.param(_answered(warnings="Attention."), id="warnings"),
+        pytest.param(_answered(metadata={"width": {"a": 1}}), id="metadata"),
+        pytest.param(_answered(metadata={"width": float("inf")}), id="infinity"),
+        pytest.param(_answered(other=1), id="more"),
+        pytest.param(
+            json.dumps({"document": SOUND, "set_aside": {"reason": "a", "detail": "b"}}), id="both"
+        ),
+    ],
+)
+def test_an_answer_of_another_form_is_none(said):
+    """A reader that a file took over says what it likes; the ledger gets what it holds."""
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever part is wrong
+        answer_from_json(said)
+
+
+def test_what_cannot_be_stored_is_left_out_of_an_answer():
+    """Nor is what commands a terminal."""
+    bad = "A\x00v\x1bis"
+    answer = answer_from_json(
+        _answered(
+            pages=[PAGE | {"text": bad}], title=bad, warnings=[bad], metadata={"title": bad, bad: 1}
+        )
+    )
+
+    assert isinstance(answer, ParsedDocument)
+    assert (answer.title, answer.pages[0].text, answer.warnings) == ("Avis", "Avis", ("Avis",))
+    assert answer.metadata == {"title": "Avis", "Avis": 1}
+    refused = answer_from_json(json.dumps({"set_aside": {"reason": "damaged", "detail": bad}}))
+    assert refused == SetAside("damaged", "Avis")
+
+
+def test_an_answer_that_is_nested_without_end_takes_only_its_file(reader):
+    assert reader("print('[' * 100_000)").reason == "parser_died"
 
 
 def test_a_text_has_less_time_than_a_book_of_scans(tmp_path):
