@@ -75,6 +75,7 @@ def gather(visit):
     shared(visit, dataset_tasks.plan_dataset(visit), lambda v, _: dataset_tasks.find_themes(v))
     with suppress(AirflowSkipException):
         dataset_tasks.build_dataset(visit)
+    dataset_tasks.reconcile_dataset(visit)
 
 
 RUNS = dict(zip(STEPS, (cut, embed, index, gather), strict=True))
