@@ -41,6 +41,8 @@ INTAKE = "document_intake"
 DOCUMENT_STEPS = ("document_chunking", "document_embedding", "document_indexing")
 """What stands between a document that was read and an answer, in order."""
 
+DATASET_STEP = "dataset_creation"
+
 NEEDED_DAGS = frozenset({LOAD, ANALYSIS, CHAIN, "contribution_router", INTAKE, *DOCUMENT_STEPS})
 
 POLL_S = 0.5
@@ -58,6 +60,9 @@ START_LIMIT_S = 600
 
 APPEAR_LIMIT_S = 180
 """An announced day must have become a run by then, a restart of the scheduler included."""
+
+DATASET_APPEAR_S = 15
+"""Within so long of an index its dataset is begun, or none is needed."""
 
 PARSE_ERROR_PATIENCE_S = 10
 """A file that is still being written may not parse; the same error after this is a real one."""
@@ -196,6 +201,7 @@ class MainJob:
         self.client.trigger(INTAKE, run_id)
         self._follow(INTAKE, 1, lambda: [self.client.run(INTAKE, run_id)])
         found = self._until_answered(begun_at, since, run_id)
+        self.until_dataset(since)
         return document_figures(found, time.monotonic() - began)
 
     def _until_answered(self, begun_at: datetime, since: datetime, run_id: str) -> IntakeFigures:
@@ -223,6 +229,26 @@ class MainJob:
             elif time.monotonic() - moved_at > APPEAR_LIMIT_S:
                 raise JobFailedError(f"{line.steps}, and none of {DOCUMENT_STEPS} is at work")
             self._pause(self.until, "indexing takes too long", time.monotonic() - asked_at)
+
+    def until_dataset(self, since: datetime) -> None:
+        """Wait for the dataset of an index that was built since; a run that stops would cut it off."""
+        line = Line(DATASET_STEP)
+        quiet_since = time.monotonic()
+        while indexing := self.client.runs(DOCUMENT_STEPS[-1], since):
+            asked_at = time.monotonic()
+            line.runs = self.client.runs(DATASET_STEP, since)
+            if line.runs and line not in self.display.lines:
+                self.display.lines.append(line)
+            self.display.update()
+            if failed := [run for run in line.runs if run["state"] == "failed"]:
+                self._raise_failed(DATASET_STEP, failed)
+            if any(run["state"] not in FINAL_STATES for run in (*indexing, *line.runs)):
+                quiet_since = time.monotonic()
+            elif time.monotonic() - quiet_since >= DATASET_APPEAR_S:
+                # An index that was found whole announces nothing.
+                line.took_s = quiet_since - line.began
+                return
+            self._pause(self.until, f"{DATASET_STEP} takes too long", time.monotonic() - asked_at)
 
     def wait_until_ready(self) -> None:
         """Wait for a healthy Airflow that knows our DAGs."""

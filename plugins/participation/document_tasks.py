@@ -226,7 +226,7 @@ def _noted(visit: Visit, documents: LedgerDocuments, received: Received) -> str:
     except (psycopg.OperationalError, psycopg.InterfaceError):
         raise
     except Exception:
-        log.warning("%s cannot be noted", received.uri, exc_info=True)
+        log.warning("%r cannot be noted", received.uri, exc_info=True)
         why = process_failed()
     documents.set_aside(_indexable(received.uri), None, "find", why)
     return "set_aside"
@@ -404,7 +404,7 @@ def _read(
     if isinstance(media, SetAside):
         return _set_aside(documents, waiting, media)
     path = visit.settings.documents / waiting.kept.stored_path
-    log.info("reading %s: %s, %s bytes", waiting.uri, media, waiting.kept.size_bytes)
+    log.info("reading %r: %s, %s bytes", waiting.uri, media, waiting.kept.size_bytes)
     document_id = waiting.kept.document_id
     if media in RECORDINGS and documents.has_transcript(document_id):
         parsed: ParsedDocument | SetAside = IN_ITS_TRANSCRIPT
@@ -418,12 +418,12 @@ def _read(
     if media in TRANSCRIPTS:
         documents.resolve_recordings(document_id)
     pages.add(parsed.pages)
-    log.info("read %s: %s pages", waiting.uri, len(parsed.pages))
+    log.info("read %r: %s pages", waiting.uri, len(parsed.pages))
     return "done"
 
 
 def _set_aside(documents: LedgerDocuments, waiting: ToParse, why: SetAside) -> Outcome:
-    log.warning("set aside: %s (%s)", waiting.uri, why.detail)
+    log.warning("set aside: %r (%s)", waiting.uri, why.detail)
     documents.set_aside(waiting.uri, waiting.kept.document_id, "parse", why, PARSER_VERSION)
     return "set_aside"
 

@@ -145,6 +145,44 @@ def test_each_workflow_is_asked_for_what_it_reads(
     assert main_job.holds_contributions(tmp_path) is contributions
 
 
+class DatasetClient:
+    """An Airflow whose dataset is begun a moment after the index, and then made."""
+
+    address = "http://127.0.0.1:1"
+
+    def __init__(self, *answers, indexed=True):
+        self.answers, self.indexed = list(answers), indexed
+
+    def runs(self, dag_id, since):
+        if dag_id != "dataset_creation":
+            return [{"dag_run_id": "i", "state": "success"}] if self.indexed else []
+        state = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [{"dag_run_id": "d", "state": state}] if state else []
+
+    def task_states(self, dag_id, run_id):
+        return [("build", "failed")]
+
+
+def test_a_dataset_that_begins_late_is_waited_for(job, monkeypatch):
+    monkeypatch.setattr(main_job, "DATASET_APPEAR_S", 0.05)
+    client = DatasetClient(None, "queued", "running", "running", "success")
+
+    job(client).until_dataset(main_job.datetime.now(main_job.UTC))
+
+    assert client.answers == ["success"]
+
+
+def test_a_dataset_that_fails_fails_the_job(job):
+    with pytest.raises(JobFailedError, match="failed: build"):
+        job(DatasetClient("failed")).until_dataset(main_job.datetime.now(main_job.UTC))
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_no_dataset_is_waited_for_where_none_is_begun(job, monkeypatch, indexed):
+    monkeypatch.setattr(main_job, "DATASET_APPEAR_S", 0.05)
+    job(DatasetClient(None, indexed=indexed)).until_dataset(main_job.datetime.now(main_job.UTC))
+
+
 def test_without_documents_the_summary_still_names_their_figures():
     """Whoever reads the summary finds every name, and zeros."""
     figures = main_job.document_figures(None, 0.0)
