@@ -178,7 +178,7 @@ def _written(visit: Visit, made: dataset.Dataset) -> dict[str, str]:
         # Named by content: a version that was written and not recorded is written over by the same.
         path = folder / f"{DATASET_NAME}-{made.content_hash[:16]}.{form}"
         if path.protocol in {"file", "local"}:
-            with replacing(Path(path.path)) as file:
+            with replacing(Path(path.path), 0o600) as file:
                 file.write(content)
         else:
             path.write_bytes(content)

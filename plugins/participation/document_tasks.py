@@ -194,7 +194,8 @@ def _ask_sites(
             log.info("no time for %s more addresses: a later run asks them", len(asked) - place)
             return
         # What the guard will refuse as it is written, such as a NUL, is no question to the ledger.
-        known = documents.known_origin(url, fetched=True) if address_name(url) == url else None
+        is_usable = address_name(url) == url
+        known = documents.known_origin(url, fetched=True) if is_usable else None
         for outcome in take_urls(
             [url], visit.settings.documents, client, {url: known} if known else None
         ):
@@ -202,7 +203,8 @@ def _ask_sites(
                 documents.set_aside(outcome.uri, None, "fetch", outcome.why)
             yield outcome
             waits = isinstance(outcome, LeftOut) and outcome.standing == "waits"
-            addresses.asked(url, answered=not isinstance(outcome, LeftOut), waits=waits)
+            if is_usable:
+                addresses.asked(url, answered=not isinstance(outcome, LeftOut), waits=waits)
 
 
 def _location(visit: Visit, folder: str | None) -> Location:

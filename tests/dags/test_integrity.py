@@ -261,11 +261,11 @@ def test_a_kind_of_document_is_a_branch():
 
 
 def test_a_source_that_fails_holds_up_no_paper_that_is_kept():
-    """The plan begins in any case; ``reconcile`` makes the run red."""
-    plan = BAG.dags["document_intake"].get_task("plan")
+    """What to read is chosen in any case; ``reconcile`` makes the run red."""
+    choose = BAG.dags["document_intake"].get_task("choose")
 
-    assert plan.upstream_task_ids == {"find"}
-    assert plan.trigger_rule.value == "all_done"
+    assert choose.upstream_task_ids == {"find"}
+    assert choose.trigger_rule.value == "all_done"
 
 
 def failed(cause):
