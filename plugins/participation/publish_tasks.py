@@ -6,12 +6,14 @@ Nobody waits for it: whatever goes wrong is a warning, and the next run goes on 
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from include.documents import opik
+from include.documents.anonymising import anonymised, is_in_the_house
 from include.errors import PermanentError, RequestRefusedError, TransientError, cause_chain
 from participation.dataset_tasks import DATASET_NAME
 from participation.ledger.publications import LedgerPublications, Publication
@@ -81,7 +83,11 @@ def _send(
     site.create(
         version, f"Version {publication.version} of {DATASET_NAME}, {publication.content_hash}"
     )
-    items = (opik.Item(*row) for row in publications.examples(publication))
+    is_local = is_in_the_house(site.base_url)
+    items = (
+        opik.Item(position, content if is_local else _without_persons(content))
+        for position, content in publications.examples(publication)
+    )
     for batch in opik.batches(items):
         if time.monotonic() > deadline:
             raise TransientError(f"{BUDGET_S:.0f} s are over; the next run sends the rest")
@@ -91,6 +97,10 @@ def _send(
     publications.end(publication)
     told["kept_back"] += publications.kept_back(publication)
     told["published"].append(publication.version)
+
+
+def _without_persons(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {**content, "text": anonymised(str(content["text"]))}
 
 
 def _warned(told: dict[str, Any], sentence: str) -> dict[str, Any]:

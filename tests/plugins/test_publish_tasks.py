@@ -261,3 +261,14 @@ def test_without_a_connection_it_is_skipped(publish, monkeypatch):
 
     with pytest.raises(AirflowSkipException, match="no connection participation_opik"):
         publish()
+
+
+def test_what_leaves_the_house_names_nobody():
+    """Provenance stays, persons and their numbers do not."""
+    content = {"document_id": "a", "text": "Contact : Mme Marie Le Goff, 06 12 34 56 78."}
+
+    sent = publish_tasks._without_persons(content)
+
+    assert sent["document_id"] == "a"
+    assert "Goff" not in sent["text"]
+    assert "06 12" not in sent["text"]

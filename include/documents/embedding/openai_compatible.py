@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
 from include.credentials import header_value, site_address
+from include.documents.anonymising import anonymised, is_in_the_house
 from include.documents.embedding.engine import DenseVector, Vector
 from include.errors import ConfigurationError, UnreadableAnswerError
 from include.exchange import Answer, attempts, post_json, raise_for
@@ -48,6 +49,9 @@ class OpenAICompatibleEngine:
         deadline_s: For one batch, everything included.
         is_fused: In a search its ranking is joined with the embedded engine's instead of standing
             alone. Off: no dense engine that was tried helped in every collection (docs/search.md).
+        is_local: The endpoint stands in the house; any other is sent texts without the names and
+            contact details that rules find. Not given: whether its host is an address of this machine
+            or of a private network.
     """
 
     base_url: str
@@ -59,6 +63,7 @@ class OpenAICompatibleEngine:
     batch_size: int = 64
     deadline_s: float = DEADLINE_S
     is_fused: bool = False
+    is_local: bool | None = None
     kind: Literal["sparse", "dense"] = "dense"
 
     def __post_init__(self) -> None:
@@ -66,6 +71,8 @@ class OpenAICompatibleEngine:
         who = "embedding endpoint"
         object.__setattr__(self, "base_url", site_address(self.base_url, who))
         object.__setattr__(self, "api_key", header_value(self.api_key, who))
+        if self.is_local is None:
+            object.__setattr__(self, "is_local", is_in_the_house(self.base_url))
         if min(self.dimensions, self.batch_size, self.deadline_s) <= 0 or not self.model:
             raise ConfigurationError(
                 f"embedding endpoint {self.base_url}: model, dimensions, batch_size and "
@@ -74,8 +81,9 @@ class OpenAICompatibleEngine:
 
     @property
     def name(self) -> str:
-        """Provider, model and dimensions."""
-        return f"{self._provider}/{self.model}/{self.dimensions}"
+        """Provider, model and dimensions, and whether it sees texts as they are."""
+        whole = f"{self._provider}/{self.model}/{self.dimensions}"
+        return whole if self.is_local else f"{whole}/anonymised"
 
     def named(self, name: str) -> "OpenAICompatibleEngine | None":
         """Give the engine of another name at the same provider; None for one of another provider.
@@ -84,7 +92,7 @@ class OpenAICompatibleEngine:
         >>> engine.named("provider.example/family/old/3").model
         'family/old'
         """
-        provider, _, rest = name.partition("/")
+        provider, _, rest = name.removesuffix("/anonymised").partition("/")
         model, _, dimensions = rest.rpartition("/")
         if provider != self._provider or not model or not dimensions.isdecimal():
             return None
@@ -113,6 +121,8 @@ class OpenAICompatibleEngine:
         """
         if any(not text.strip() for text in texts):
             raise ConfigurationError(f"{self.name}: a blank text has no embedding")
+        if not self.is_local:
+            texts = [anonymised(text) for text in texts]
         deadline = time.monotonic() + self.deadline_s
         for attempt in attempts("embed_batch", self.name, deadline):
             with attempt:

@@ -9,7 +9,7 @@ import pytest
 
 from include import exchange
 from include.documents.chat import ChatModel
-from include.documents.embedding import bm25
+from include.documents.embedding import bm25, openai_compatible
 from include.documents.embedding.engine import Bm25Engine, CollectionCounts
 from include.documents.embedding.openai_compatible import (
     OpenAICompatibleEngine,
@@ -373,3 +373,50 @@ def test_bm25_asks_the_collection_once_per_question():
     assert question.indices == (bm25.index_of("banc"),)
     assert {vector.dimensions for vector in (*documents, question)} == {engine.dimensions}
     assert engine.name == bm25.ENGINE
+
+
+def test_an_endpoint_outside_the_house_sees_no_name_and_no_number(monkeypatch):
+    """What is sent is anonymised, the engine is another one by name, and a failure stops the call."""
+    sent = []
+
+    def post(_url, question, **_options):
+        sent.extend(question["input"])
+        raise UnreadableAnswerError("enough seen")
+
+    monkeypatch.setattr(openai_compatible, "post_json", post)
+    engine = OpenAICompatibleEngine("https://provider.example/v1", "m", DIMENSIONS, deadline_s=0.1)
+    text = "Contact : Mme Marie Le Goff, 06 12 34 56 78, marie@example.org."
+
+    with pytest.raises(UnreadableAnswerError):
+        engine.embed_query(text)
+    assert sent
+    for each in sent:
+        assert "Goff" not in each
+        assert "06 12" not in each
+        assert "marie@" not in each
+    assert engine.name.endswith("/anonymised")
+
+    def broken(_text):
+        raise ValueError("no rules")
+
+    sent.clear()
+    monkeypatch.setattr(openai_compatible, "anonymised", broken)
+    with pytest.raises(ValueError, match="no rules"):
+        engine.embed_query(text)
+    assert sent == []
+
+
+@pytest.mark.parametrize(
+    ("url", "is_local"),
+    [
+        ("http://127.0.0.1:8080/v1", True),
+        ("http://localhost/v1", True),
+        ("http://192.168.1.4/v1", True),
+        ("https://provider.example/v1", False),
+        ("https://8.8.8.8/v1", False),
+    ],
+)
+def test_who_is_in_the_house(url, is_local):
+    """By its address; the connection may say otherwise of a name."""
+    assert OpenAICompatibleEngine(url, "m", DIMENSIONS).is_local is is_local
+    assert OpenAICompatibleEngine(url, "m", DIMENSIONS, is_local=True).is_local
