@@ -329,11 +329,12 @@ def _mixes(sizes: Sequence[int], data: Path, folder: Path) -> Iterator[Mix]:
     for size in sorted(sizes):
         made = document_files.write(folder / f"made-{size}", size)
         marks = tuple(each.mark for each in made)
-        files = [each.path for each in made]
+        files = _at_rest([each.path for each in made])
         yield _mix(f"{size} generated documents", files, sum(e.pages for e in made), marks=marks)
     if can_read_scans:
         scans = document_files.write_scans(folder / "scans", SCANNED_PAGES)
-        yield _mix("Generated scans", [e.path for e in scans], SCANNED_PAGES, ocr=True)
+        files = _at_rest([each.path for each in scans])
+        yield _mix("Generated scans", files, SCANNED_PAGES, ocr=True)
     if data.is_dir():
         pages_of = {path: pages for path in sorted(data.iterdir()) if (pages := _pages(path))}
         texts = {path: pages for path, (pages, is_scan) in pages_of.items() if not is_scan}
@@ -341,6 +342,14 @@ def _mixes(sizes: Sequence[int], data: Path, folder: Path) -> Iterator[Mix]:
         if can_read_scans:
             total = sum(pages for pages, _ in pages_of.values())
             yield _mix("All documents of a town, scans among them", list(pages_of), total, ocr=True)
+
+
+def _at_rest(files: list[Path]) -> list[Path]:
+    """Date files back: what was written a moment ago may still grow, and our intake waits for it."""
+    an_hour_ago = time.time() - 3600
+    for path in files:
+        os.utime(path, (an_hour_ago, an_hour_ago))
+    return files
 
 
 def _mix(

@@ -23,7 +23,10 @@ _LIGATURE = re.compile(
     r"|[Dd]éfi(?= ni)|[Ss]uffi(?= (?:sa|re))) (?=[a-zà-ÿ])"
 )
 """The blank that a joined *fi* or *fl* leaves in a word; few French words end so by themselves."""
-_LINE_ENDS = re.compile("\r\n?|[\x0b\x85\u2028\u2029]")
+_LINE_END_MARKS = ("\x02", "\ufffe", "\u00ad")
+_CUT_LIGATURE = re.compile("f[il] [a-zà-ÿ]")
+"""What :data:`_LIGATURE` always holds and what costs nothing to look for."""
+_LINE_ENDS = re.compile("\r|[\x0b\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\uffff]")
 _TRAILING = re.compile("(?<![ \t\u00a0])[ \t\u00a0]+\n")
 """The look behind keeps a megabyte of blanks from being tried at each of them."""
@@ -38,8 +41,9 @@ def clean(text: str) -> str:
     >>> clean("à Saint\x02Onneau l'après\x02midi, mer\x02ci")
     "à Saint-Onneau l'après-midi, merci"
     """
-    text = _LINE_END_HYPHEN.sub("", _OWN_HYPHEN.sub("-", text))
-    text = _LINE_ENDS.sub("\n", text)
+    if any(mark in text for mark in _LINE_END_MARKS):
+        text = _LINE_END_HYPHEN.sub("", _OWN_HYPHEN.sub("-", text))
+    text = _LINE_ENDS.sub("\n", text.replace("\r\n", "\n"))
     text = _FORBIDDEN.sub("", text).replace("\x0c", "\n")
     text = _EMPTY_LINES.sub("\n\n", _TRAILING.sub("\n", text))
     return unicodedata.normalize("NFC", text).strip()
@@ -71,4 +75,6 @@ def join_ligatures(text: str) -> str:
     >>> join_ligatures("afi n de défi nir un édifi ce, un défi, faire fi de tout")
     'afin de définir un édifice, un défi, faire fi de tout'
     """
+    if not _CUT_LIGATURE.search(text):
+        return text
     return _LIGATURE.sub(lambda found: found[0][:-1], text)

@@ -31,6 +31,14 @@ READY_MADE = (
 )
 """What most documents need. The model of languages is left to the few that ask for it."""
 
+_ONE_PAGE = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+    b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R"
+    b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>endobj\n"
+    b"4 0 obj<</Length 17>>stream\nBT/F 9 Tf(a)Tj ET\nendstream endobj\ntrailer<</Root 1 0 R>>\n"
+)
+
 REQUEST, ANSWER, ERRORS = "request", "answer", "errors"
 """Names in the folder of one file."""
 
@@ -41,6 +49,7 @@ def main() -> None:
     die_with_parent(parent=starter)
     for name in READY_MADE:
         importlib.import_module(name)
+    _find_fonts()
     for line in sys.stdin:
         worker = _forked(module, line.rstrip("\n"))
         _say(worker)
@@ -49,6 +58,17 @@ def main() -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(worker, signal.SIGKILL)
         _say(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))
+
+
+def _find_fonts() -> None:
+    """Let PDFium list the system's fonts once, by a page of our own, and not in each worker."""
+    import pypdfium2  # noqa: PLC0415 - a process that only names the files of a request never needs it
+
+    document = pypdfium2.PdfDocument(_ONE_PAGE)
+    page = document[0]
+    text = page.get_textpage()
+    for opened in (text, page, document):
+        opened.close()
 
 
 def _say(number: int) -> None:

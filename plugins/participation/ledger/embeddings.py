@@ -214,5 +214,5 @@ class LedgerEmbeddings:
                 heaviest,
                 None,
             )
-        dense = f"[{','.join(repr(float(value)) for value in vector)}]"
+        dense = str([*map(float, vector)])
         return (embedding.content_hash, None, None, None, dense)
