@@ -3,13 +3,14 @@
 Run in the project's environment, with the functions that the tasks of the five document DAGs call.
 """
 
+import tempfile
 from functools import partial
 from pathlib import Path
 
 from bench.peers import hashed, team
 from include.documents.chunking import SPLITTER_VERSION, ChunkSizes, chunk
 from include.documents.intake import take_files
-from include.documents.model import Received, SetAside
+from include.documents.model import Media, Received, SetAside
 from include.documents.parsing import PARSER_VERSION, OcrSettings, parse_file
 from include.documents.sniffing import sniff
 from participation.ledger import connect
@@ -25,7 +26,12 @@ BATCH = 256
 
 
 def member(task: team.Task) -> team.TakeFile:
-    """Open the ledger, and warm up nothing: the reader's process starts with the first file."""
+    """Open the ledger and start the process that reads, as the others load their libraries."""
+    task.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=task.folder) as first:
+        first.write("Avis au public : la mairie est ouverte le samedi.")
+        first.flush()
+        parse_file(Path(first.name), Media.TEXT, ocr=OcrSettings(enabled=False))
     return partial(take, task, connect(task.dsn))
 
 
