@@ -17,6 +17,9 @@ from include.contributions.patterns import Entry, Rule
 from include.errors import ConfigurationError
 
 DATA = Path(__file__).parent / "data"
+FRENCH = DATA / "french"
+"""What every town shares: the listed words, the civic vocabulary, how French speaks of people."""
+
 DEFAULT_MUNICIPALITY = "audierne-esquibien"
 
 _LEXICONS = ("lexicon.yaml", "gazetteer.yaml", "national.yaml")
@@ -65,6 +68,11 @@ class Municipality:
         objects: Ids of the entries that name things of a municipality one can point at.
         rules: Patterns over words and classes.
         masks: For a class, the classes that its phrases take away from their words.
+        listed: French words that are not plain, with their class.
+        plain: Words of towns that are, whatever the list says.
+        toponyms: How the names of places begin here.
+        word_reasons: For each class of listed words, why a person is asked.
+        closed: Classes whose words may stand only inside a frame, and why a person is asked elsewhere.
         fingerprint: SHA-256 over the names and bytes of the data files, whatever their line endings.
     """
 
@@ -78,11 +86,18 @@ class Municipality:
     objects: frozenset[str]
     rules: tuple[Rule, ...]
     masks: Mapping[str, frozenset[str]]
+    listed: Mapping[str, str]
+    plain: tuple[str, ...]
+    toponyms: tuple[str, ...]
+    word_reasons: Mapping[str, str]
+    closed: Mapping[str, str]
     fingerprint: str
 
 
-def load_municipality(folder: Path = DATA / DEFAULT_MUNICIPALITY) -> Municipality:
-    """Read a town's folder.
+def load_municipality(
+    folder: Path = DATA / DEFAULT_MUNICIPALITY, french: Path = FRENCH
+) -> Municipality:
+    """Read a town's folder, and what it shares with every other.
 
     Raises:
         ConfigurationError: A file is missing or wrong; the message names it.
@@ -90,9 +105,16 @@ def load_municipality(folder: Path = DATA / DEFAULT_MUNICIPALITY) -> Municipalit
     charter = _read(folder / "charter.yaml")
     lexicons = [_read(folder / name) for name in _LEXICONS]
     categories = _read(folder / "categories.yaml")["entries"]
-    patterns = _read(folder / "patterns.yaml")["rules"]
+    people = _read(french / "people.yaml")
+    civic = _read(french / "civic.yaml")
+    words = _read(french / "words.yaml")
+    patterns = [*_read(folder / "patterns.yaml")["rules"], *people["rules"]]
     try:
-        entries = [_entry(raw, raw["class"]) for lexicon in lexicons for raw in lexicon["entries"]]
+        entries = [
+            _entry(raw, raw["class"])
+            for lexicon in (*lexicons, people)
+            for raw in lexicon["entries"]
+        ]
         entries += [_entry(raw, Category(raw["category"])) for raw in categories]
         municipality = Municipality(
             key=charter["key"],
@@ -116,7 +138,14 @@ def load_municipality(folder: Path = DATA / DEFAULT_MUNICIPALITY) -> Municipalit
                 for lexicon in lexicons
                 for name, classes in lexicon.get("masks", {}).items()
             },
-            fingerprint=fingerprint(folder),
+            listed={
+                word: klass for klass, packed in words["words"].items() for word in packed.split()
+            },
+            plain=tuple(word for packed in civic["plain"].values() for word in packed.split()),
+            toponyms=tuple(civic["toponymes"].split()),
+            word_reasons=words["reasons"],
+            closed=people["closed"],
+            fingerprint=fingerprint(folder, french),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(f"{folder}: a data file is not in its form: {error!r}") from error
@@ -124,12 +153,13 @@ def load_municipality(folder: Path = DATA / DEFAULT_MUNICIPALITY) -> Municipalit
     return municipality
 
 
-def fingerprint(folder: Path) -> str:
+def fingerprint(*folders: Path) -> str:
     """Hash names and bytes of the data files, in name order, line endings made equal."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.yaml"), key=lambda path: path.name):
-        digest.update(path.name.encode() + b"\0")
-        digest.update(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n") + b"\0")
+    for folder in folders:
+        for path in sorted(folder.glob("*.yaml"), key=lambda path: path.name):
+            digest.update(path.name.encode() + b"\0")
+            digest.update(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n") + b"\0")
     return digest.hexdigest()
 
 
@@ -149,7 +179,14 @@ def _entry(raw: Mapping[str, Any], klass: str) -> Entry:
     if not all(isinstance(word, str) and word for word in words):
         raise ValueError(f"{raw['id']}: every word is text; quote those that YAML reads otherwise")
     weight = float(raw.get("weight", 1))
-    return Entry(raw["id"], str(klass), tuple(words), weight, derived=raw.get("derived", False))
+    return Entry(
+        raw["id"],
+        str(klass),
+        tuple(words),
+        weight,
+        derived=raw.get("derived", False),
+        stems=raw.get("stems", True),
+    )
 
 
 def _rule(raw: Mapping[str, Any]) -> Rule:
@@ -169,10 +206,17 @@ def _problems(municipality: Municipality) -> Iterator[str]:
         f"{article} is missing" for article in Article if article not in municipality.articles
     )
     for rule in municipality.rules:
-        if rule.layer not in {"strict", "loose", "sign"}:
+        if rule.layer not in {"strict", "loose", "sign", "frame"}:
             yield f"{rule.id}: there is no layer {rule.layer}"
-        elif rule.layer != "sign" and rule.reason not in municipality.review_reasons:
+        elif rule.layer == "frame" and rule.reason not in municipality.closed:
+            yield f"{rule.id}: there is no closed class {rule.reason}"
+        elif rule.layer in {"strict", "loose"} and rule.reason not in municipality.review_reasons:
             yield f"{rule.id}: there is no review reason {rule.reason}"
+    for reason in (*municipality.word_reasons.values(), *municipality.closed.values()):
+        if reason not in municipality.review_reasons:
+            yield f"words and people: there is no review reason {reason}"
+    for klass in {*municipality.listed.values()} - set(municipality.word_reasons):
+        yield f"words: the class {klass} has no review reason"
 
 
 def _check(municipality: Municipality, folder: Path) -> None:

@@ -39,6 +39,9 @@ LOCATIVE = 0.4
 
 LOCATIVE_REACH = 3
 
+ADDRESS_REACH = 3
+"""A capital so close behind *rue*, *école*, *place* makes an address of it."""
+
 MAX_REPEATS = 3
 MAX_EVIDENCE = 6
 
@@ -102,6 +105,11 @@ def score(hits: Sequence[EntryHit], reading: Reading, findings: Findings) -> dic
 
 def _is_locative(reading: Reading, findings: Findings, position: int) -> bool:
     sentence = reading.tokens[position].sentence
+    if "{voie}" in findings.labels[position] and any(
+        token.capital and token.sentence == sentence
+        for token in reading.tokens[position + 1 : position + 1 + ADDRESS_REACH]
+    ):
+        return True
     return any(
         "{locatif}" in findings.labels[other] and reading.tokens[other].sentence == sentence
         for other in range(max(0, position - LOCATIVE_REACH), position)

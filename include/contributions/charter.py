@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from include.contributions.doubt import Doubt, of_hit, sentence_of, span_of
 from include.contributions.model import (
     Article,
     Assessment,
@@ -21,7 +22,9 @@ from include.contributions.model import (
     Violation,
 )
 from include.contributions.normalisation import CACHE_SIZE, Reading, Token, Vocabulary, fold
-from include.contributions.patterns import Findings, Rule, RuleHit
+from include.contributions.patterns import EntryHit, Findings, Rule, RuleHit
+from include.contributions.people import People
+from include.contributions.plainness import Plainness, is_specific
 from include.contributions.precision import PrecisionTable
 from include.municipality import Municipality
 
@@ -49,6 +52,21 @@ _DETERMINERS = frozenset(
     {"le", "la", "les", "l", "un", "une", "des", "du", "d", "au", "aux", "a", "y", "en", "entre"}
     | {"ce", "cet", "cette", "ces", "nos", "notre", "deux", "trois", "plus", "davantage", "chaque"}
 )
+
+_HARSH = frozenset(
+    {"{mot.attaque}", "{mot.violence}", "{mot.grief}", "{mot.chose.attaque}", "{mot.chose.grief}"}
+    | {"{hostile}", "{haine}", "{insulte_adj}", "{grossier}", "{insulte}", "{deshumanisant}"}
+)
+
+_BESIDE = frozenset(
+    {"avec", "comme", "entre", "et", "ou", "que", "qu", "jusqu", "vers", "depuis", "chez"}
+)
+"""What stands before a neighbouring town that one works with, comes from or is compared to."""
+
+_BEFORE_INFINITIVE = frozenset(
+    {"nous", "en", "y", "les", "la", "le", "l", "se", "s", "leur", "lui", "ne"}
+)
+_NOMINAL = frozenset({"un", "une", "des", "deux", "trois", "quatre", "dix", "quelques", "plus"})
 
 _DOMAINS = "com|fr|net|org|info|biz|uk|eu|bzh|io|tv|shop|site|xyz|ru"
 _CONTACTS = (
@@ -87,15 +105,6 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{24,}={0,2}(?![A-Za-z0-9+/=])")
-
-
-class Doubt(NamedTuple):
-    """Why a person is asked, and on which characters."""
-
-    reason: str
-    rule: str
-    start: int
-    end: int
 
 
 class Subject(NamedTuple):
@@ -145,6 +154,8 @@ class Charter:
             shorter for word in self._sensitive for shorter in _one_less(word)
         )
         self._veiled: Callable[[str], bool] = lru_cache(maxsize=CACHE_SIZE)(self._is_veiled)
+        self._plainness = Plainness(municipality, vocabulary, self._veiled)
+        self._people_of = People(municipality)
 
     def too_long(self, text: str) -> Validation | None:
         """Send a text that is too long to a person unread; None when it can be read."""
@@ -173,6 +184,8 @@ class Charter:
             *self._loose(reading, findings, softened),
             *self._form(reading, contacts),
             *self._people(reading, findings),
+            *self._people_of.doubts(reading, findings),
+            *_untold(self._plainness.doubts(reading, findings), softened),
             *self._elsewhere(reading, findings, subject),
         ]
         if doubts:
@@ -188,9 +201,9 @@ class Charter:
             if hit.rule.layer != "strict":
                 continue
             if self._is_softened(reading, findings, hit):
-                softened.append(_doubt(reading, hit, "propos_rapportes"))
+                softened.append(of_hit(reading, hit, "propos_rapportes"))
             else:
-                plain.append(_doubt(reading, hit, hit.rule.article))
+                plain.append(of_hit(reading, hit, hit.rule.article))
         return plain, softened
 
     @staticmethod
@@ -202,10 +215,9 @@ class Charter:
         negated = range(max(0, hit.first - 2), min(len(tokens), hit.last))
         if any("{negation}" in labels[position] for position in negated):
             return True
-        sentence = tokens[hit.first].sentence
         return any(
             "{rapporte}" in labels[position] or "{contre}" in labels[position]
-            for position in _sentence(tokens, hit.first, sentence)
+            for position in sentence_of(tokens, hit.first)
         )
 
     def _advertising(
@@ -226,7 +238,7 @@ class Charter:
             return []
         spam = Article.SPAM.value
         return [Doubt(spam, "pub.annonce", contact.start, contact.end) for contact in contacts] + [
-            Doubt(spam, hit.entry.id, *_span(reading, hit.first, hit.last))
+            Doubt(spam, hit.entry.id, *span_of(reading, hit.first, hit.last))
             for hit in findings.entries
             if hit.entry.klass in {"promo", "appel"}
         ]
@@ -235,10 +247,8 @@ class Charter:
     def _loose(reading: Reading, findings: Findings, softened: Sequence[Doubt]) -> Iterator[Doubt]:
         """Loose hits; words inside a quoted, reported or negated attack are told once, as that."""
         for hit in findings.rules:
-            doubt = _doubt(reading, hit, hit.rule.reason)
-            told = any(item.start <= doubt.start and doubt.end <= item.end for item in softened)
-            if hit.rule.layer == "loose" and not told:
-                yield doubt
+            if hit.rule.layer == "loose":
+                yield from _untold((of_hit(reading, hit, hit.rule.reason),), softened)
 
     def _form(self, reading: Reading, contacts: Sequence[Doubt]) -> Iterator[Doubt]:
         """Find what is wrong with the writing itself: machine talk, disguise, noise, shouting."""
@@ -332,10 +342,10 @@ class Charter:
             if (
                 "{groupe}" in own
                 and not own & {"{cadre_licite}", "{licite}", "{lieu}"}
-                and not any(
-                    "{soutien}" in labels[other] and other != position
-                    for other in _sentence(tokens, position, tokens[position].sentence)
+                and not (
+                    tokens[position].form.klass == "chose.groupe" and is_specific(tokens, position)
                 )
+                and not _is_helped(tokens, labels, position)
             ):
                 span = tokens[position].start, tokens[position].end
                 yield Doubt("mention_de_groupe", "personnes.groupe", *span)
@@ -350,24 +360,42 @@ class Charter:
     @staticmethod
     def _elsewhere(reading: Reading, findings: Findings, subject: Subject) -> Iterator[Doubt]:
         """Find other towns and national subjects, where the town itself is not named."""
+        asked = {
+            reading.tokens[hit.first].sentence
+            for hit in subject.signs
+            if hit.rule.reason == "proposition"
+        }
+        local = {
+            reading.tokens[first].sentence for _, first, _ in (*subject.places, *subject.frames)
+        }
         national = [hit for hit in findings.entries if hit.entry.klass == "national"]
         different = {reading.tokens[hit.first].form.folded for hit in national}
         allowed = NATIONAL_WORDS if subject.places else int(bool(subject.frames)) + 1
-        if len(different) >= allowed:
+        away = any(
+            len({reading.tokens[hit.first].form.folded for hit in hits}) > 1
+            for sentence, hits in _by_sentence(reading, national).items()
+            if sentence not in local
+        )
+        if len(different) >= allowed or away:
             for hit in national:
-                span = _span(reading, hit.first, hit.last)
+                span = span_of(reading, hit.first, hit.last)
                 yield Doubt("sujet_national", hit.entry.id, *span)
-        if subject.places:
-            return
         for hit in findings.entries:
+            if hit.entry.klass not in {"voisine", "autre_ville"}:
+                continue
             first = reading.tokens[hit.first]
             named = first.capital or not first.form.folded.isalpha()
-            if hit.entry.klass in {"voisine", "autre_ville"} and named:
-                span = _span(reading, hit.first, hit.last)
+            asked_there = first.sentence in asked and first.sentence not in local
+            if hit.entry.klass == "voisine":
+                beside = reading.tokens[max(0, hit.first - 1)].form.folded in _BESIDE
+                elsewhere = asked_there and not beside and not subject.places
+            else:
+                elsewhere = asked_there or not (subject.places or subject.frames)
+            if named and elsewhere:
+                span = span_of(reading, hit.first, hit.last)
                 yield Doubt("autre_commune", hit.entry.id, *span)
 
-    @staticmethod
-    def _subject(reading: Reading, findings: Findings) -> Subject:
+    def _subject(self, reading: Reading, findings: Findings) -> Subject:
         kinds: dict[str, list[tuple[str, int, int]]] = {"lieu": [], "cadre": []}
         topics: list[tuple[str, int, int]] = []
         for hit in findings.entries:
@@ -376,8 +404,12 @@ class Charter:
                 kinds[hit.entry.klass].append(found)
             elif hit.entry.klass in _CATEGORIES:
                 topics.append(found)
+        kinds["lieu"] += [
+            ("lieu.toponyme", position, position + 1)
+            for position in self._plainness.toponyms(reading, findings)
+        ]
         written = (hit for hit in findings.rules if hit.rule.layer == "sign")
-        signs = (*written, *_infinitives(reading.tokens))
+        signs = (*written, *_infinitives(reading), *_nominal(reading))
         return Subject(tuple(kinds["lieu"]), tuple(kinds["cadre"]), tuple(topics), signs)
 
     def _aspects(self, subject: Subject) -> tuple[str, ...]:
@@ -395,26 +427,31 @@ class Charter:
             return "accept.lieu"
         if subject.frames and subject.topics:
             return "accept.cadre"
-        if self._shows_the_town(reading, findings, subject):
+        if subject.topics and self._names_a_street(reading, findings):
+            return "accept.voie"
+        if self._shows_the_town(reading, subject):
             return "accept.objets"
         return None
 
-    def _shows_the_town(self, reading: Reading, findings: Findings, subject: Subject) -> bool:
-        """Things one can point at in a town, and no street that may be anybody's."""
-        topics = {
-            " ".join(token.form.folded for token in reading.tokens[first:last]): name
-            for name, first, last in subject.topics
-        }
-        shown = any(name in self._town.objects for name in topics.values())
-        unknown_street = any(
+    @staticmethod
+    def _names_a_street(reading: Reading, findings: Findings) -> bool:
+        """A street by its name, where no other town is named: people write of their own."""
+        return any(
             "{voie}" in own
             and any(
                 token.capital for token in reading.tokens[place + 1 : place + 1 + NAME_LOOKBACK]
             )
             for place, own in enumerate(findings.labels)
         )
-        enough = len(topics) >= self._limits["min_topics_without_place"]
-        return shown and enough and not unknown_street
+
+    def _shows_the_town(self, reading: Reading, subject: Subject) -> bool:
+        """Things one can point at in a town."""
+        topics = {
+            " ".join(token.form.folded for token in reading.tokens[first:last]): name
+            for name, first, last in subject.topics
+        }
+        shown = any(name in self._town.objects for name in topics.values())
+        return shown or len(topics) >= self._limits["min_topics_without_place"]
 
     def _accept_or_ask(self, reading: Reading, findings: Findings, subject: Subject) -> Validation:
         rule = self._acceptance_rule(reading, findings, subject)
@@ -428,8 +465,8 @@ class Charter:
 
     def _accept(self, reading: Reading, subject: Subject, rule: str) -> Validation:
         found = [*subject.places[:2], *subject.frames[:1], *subject.topics[:3]]
-        about = [Doubt("", name, *_span(reading, first, last)) for name, first, last in found]
-        said = [_doubt(reading, hit, "") for hit in subject.signs[:3]]
+        about = [Doubt("", name, *span_of(reading, first, last)) for name, first, last in found]
+        said = [of_hit(reading, hit, "") for hit in subject.signs[:3]]
         evidence = self._evidence(reading.text, [*about, *said])
         aspects = self._aspects(subject)
         reasoning = (
@@ -578,41 +615,71 @@ class Charter:
         return ", ".join(list(words)[: int(self._limits["quotes_in_reasoning"])])
 
 
-def _infinitives(tokens: Sequence[Token]) -> Iterator[RuleHit]:
-    """Find sentences that begin with an infinitive and its object, as proposals are written."""
+def _infinitives(reading: Reading) -> Iterator[RuleHit]:
+    """Find sentences that begin with an infinitive and its object, as proposals are written.
+
+    In the second part, where proposals are asked for, the infinitive is enough.
+    """
+    tokens = reading.tokens
+    second = reading.text.find("\n\n")
     for position in range(len(tokens) - 1):
-        token, following = tokens[position], tokens[position + 1]
-        opens = position == 0 or tokens[position - 1].sentence != token.sentence
+        token = tokens[position]
+        if position and tokens[position - 1].sentence == token.sentence:
+            continue
+        if token.form.folded in _BEFORE_INFINITIVE:
+            position += 1  # noqa: PLW2901 - the verb is the word after
+            token = tokens[position]
+        if position + 1 >= len(tokens):
+            return
+        following = tokens[position + 1]
         if (
-            opens
-            and token.form.known
+            token.form.known
             and token.form.folded.endswith(_INFINITIVE_ENDINGS)
             and following.sentence == token.sentence
-            and following.form.folded in _DETERMINERS
+            and (following.form.folded in _DETERMINERS or 0 <= second < token.start)
         ):
             yield RuleHit(_INFINITIVE, position, position + 1)
 
 
+def _nominal(reading: Reading) -> Iterator[RuleHit]:
+    """Find sentences of the second part that name what is asked for, as in *Un banc et un abri*."""
+    second = reading.text.find("\n\n")
+    tokens = reading.tokens
+    for position in range(1, len(tokens) - 1):
+        token = tokens[position]
+        if (
+            0 <= second < token.start
+            and tokens[position - 1].sentence != token.sentence
+            and token.form.folded in _NOMINAL
+            and tokens[position + 1].sentence == token.sentence
+        ):
+            yield RuleHit(_INFINITIVE, position, position + 2)
+
+
+def _untold(doubts: Iterable[Doubt], softened: Sequence[Doubt]) -> Iterator[Doubt]:
+    """Leave out what lies inside a quoted, reported or negated attack: it is told once, as that."""
+    for doubt in doubts:
+        if not any(item.start <= doubt.start and doubt.end <= item.end for item in softened):
+            yield doubt
+
+
+def _is_helped(tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int) -> bool:
+    """Say whether a sentence that names a group speaks of help to it, and says nothing harsh."""
+    sentence = [other for other in sentence_of(tokens, position) if other != position]
+    return any("{soutien}" in labels[other] for other in sentence) and not any(
+        labels[other] & _HARSH for other in sentence
+    )
+
+
+def _by_sentence(reading: Reading, hits: Iterable[EntryHit]) -> dict[int, list[EntryHit]]:
+    found: dict[int, list[EntryHit]] = {}
+    for hit in hits:
+        found.setdefault(reading.tokens[hit.first].sentence, []).append(hit)
+    return found
+
+
 def _one_line(quote: str) -> str:
     return " ".join(quote.split())
-
-
-def _span(reading: Reading, first: int, last: int) -> tuple[int, int]:
-    return reading.tokens[first].start, reading.tokens[last - 1].end
-
-
-def _doubt(reading: Reading, hit: RuleHit, reason: str) -> Doubt:
-    return Doubt(reason, hit.rule.id, *_span(reading, hit.first, hit.last))
-
-
-def _sentence(tokens: Sequence[Token], position: int, sentence: int) -> Iterator[int]:
-    """Positions of the tokens of a sentence, outwards from one of them."""
-    left = position
-    while left > 0 and tokens[left - 1].sentence == sentence:
-        left -= 1
-    while left < len(tokens) and tokens[left].sentence == sentence:
-        yield left
-        left += 1
 
 
 def _inside(token: Token, contacts: Sequence[Doubt]) -> bool:

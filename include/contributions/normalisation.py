@@ -11,8 +11,9 @@ import importlib.resources
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 MAX_WORD_CHARACTERS = 48
@@ -20,6 +21,84 @@ MAX_WORD_CHARACTERS = 48
 
 CACHE_SIZE = 1 << 16
 """Word forms remembered; French needs fewer, and a flood of invented words must not fill memory."""
+
+UNKNOWN = "inconnu"
+OF_THINGS = "chose."
+"""Classes of words that are said of things as well begin so."""
+
+HARMFUL = frozenset({"attaque", "violence", "groupe", "grief"})
+"""Classes that a slip of the pen must not hide."""
+
+PLAIN_ENDINGS = ("", "s", "x", "e", "es")
+COMMON_COUNT = 60
+"""Half of the library's words were seen 50 times, which is its way of saying never."""
+
+PREFIXES = (
+    *(
+        "agro",
+        "anti",
+        "aqua",
+        "archi",
+        "auto",
+        "bi",
+        "bio",
+        "co",
+        "contre",
+        "cyber",
+        "demi",
+        "electro",
+    ),
+    *(
+        "entre",
+        "ex",
+        "extra",
+        "geo",
+        "hydro",
+        "hyper",
+        "infra",
+        "inter",
+        "intra",
+        "macro",
+        "maxi",
+        "mi",
+    ),
+    *(
+        "micro",
+        "mini",
+        "mono",
+        "moto",
+        "multi",
+        "neo",
+        "non",
+        "para",
+        "peri",
+        "photo",
+        "pluri",
+        "poly",
+    ),
+    *(
+        "post",
+        "pre",
+        "pro",
+        "quasi",
+        "re",
+        "semi",
+        "socio",
+        "sous",
+        "sur",
+        "super",
+        "supra",
+        "tele",
+    ),
+    *("thermo", "trans", "tri", "ultra", "uni", "velo", "video"),
+)
+"""Learned beginnings before which a plain word stays plain."""
+
+DERIVED_LETTERS = 5
+"""What a learned prefix is put before has at least so many letters."""
+
+RARE_HARM = 30
+"""A plain word this many times more frequent is what a citizen without accents meant."""
 
 _HOMOGLYPHS = str.maketrans(
     {
@@ -60,12 +139,14 @@ class Form(NamedTuple):
         lower: Lower case with accents, for the stemmer.
         disguised: True when a reader's eye and a machine would not have seen the same word.
         known: True when the vocabulary holds it, or it is a number or a single letter.
+        klass: Empty for a plain word; the class under which the word is listed; ``inconnu``.
     """
 
     folded: str
     lower: str
     disguised: bool
     known: bool
+    klass: str = ""
 
 
 class Token(NamedTuple):
@@ -123,16 +204,108 @@ def _is_masked(word: str) -> bool:
 
 
 class Vocabulary:
-    """The words that need no explanation: French as a spelling library knows it, and the town's."""
+    """The words that need no explanation: French as a spelling library knows it, and the town's.
 
-    def __init__(self, own_words: Iterable[str] = ()) -> None:
+    French words that may speak of people, of harm or of things to sell are *listed* with their class;
+    all others are plain.
+    """
+
+    def __init__(
+        self,
+        own_words: Iterable[str] = (),
+        listed: Mapping[str, str] = MappingProxyType({}),
+        plain: Iterable[str] = (),
+    ) -> None:
+        """Read the library.
+
+        Args:
+            own_words: Words that are known, as written.
+            listed: Class of each listed word, with its accents.
+            plain: Words that are known and plain, unless they are listed as words that harm.
+        """
         packed = importlib.resources.files("spellchecker").joinpath("resources/fr.json.gz")
-        words = json.loads(gzip.decompress(packed.read_bytes()))
-        self._words = set(_fold_many(words))
+        counts: dict[str, int] = json.loads(gzip.decompress(packed.read_bytes()))
+        folded = _fold_many(counts)
+        self._words = set(folded)
         self._words.update(fold(word) for word in own_words)
+        self._exact = counts
+        self._listed = dict(listed)
+        self._plain = {fold(word) + ending for word in plain for ending in ("", "s", "x")}
+        self._words |= self._plain
+        for word in counts:
+            if "-" in word or "'" in word:
+                self._plain.update(part for part in fold(word).replace("'", "-").split("-") if part)
+        self._unaccented = self._without_accents(folded)
 
     def __contains__(self, folded: str) -> bool:
         return folded in self._words
+
+    def klass(self, lower: str, folded: str) -> str:
+        """Say of which class a word is; empty when it is plain.
+
+        With the citizen's accents where there are some: *tué* is not *tue*. A word written without
+        the accents it needs is what it could be, the worse first.
+        """
+        found = self._listed.get(lower, "")
+        written = bool(found)
+        if not found and lower not in self._exact:
+            found = self._unaccented.get(folded, "")
+        if folded in self._plain and not (
+            found in HARMFUL or (written and found.startswith(OF_THINGS))
+        ):
+            return ""
+        if found or folded in self._words or self._is_derived(folded):
+            return found
+        return UNKNOWN
+
+    def _is_derived(self, folded: str) -> bool:
+        """Say whether a word is a plain one with a learned prefix, or its plural or feminine."""
+        for ending in PLAIN_ENDINGS[1:]:
+            if folded.endswith(ending) and self.is_common(folded.removesuffix(ending)):
+                return True
+        return any(
+            folded.startswith(prefix)
+            and len(folded) - len(prefix) >= DERIVED_LETTERS
+            and self.is_common(folded.removeprefix(prefix))
+            for prefix in PREFIXES
+        )
+
+    def is_common(self, folded: str) -> bool:
+        """Say whether a word is plain and often met, so that a slip of the pen may stand for it."""
+        return (
+            folded in self._plain
+            or self._exact.get(folded, 0) >= COMMON_COUNT
+            or folded in self._common_unaccented
+        ) and folded not in self._unaccented
+
+    def is_listed(self, folded: str) -> bool:
+        """Say whether a word, accents aside, is listed as one that harms."""
+        return self._unaccented.get(folded, "") in HARMFUL
+
+    def _without_accents(self, folded: Sequence[str]) -> dict[str, str]:
+        """Classes of the listed words by their spelling without accents.
+
+        A plain word that shares the spelling and is met much more often takes it, unless the listed
+        one harms.
+        """
+        ranks: dict[str, tuple[int, str]] = {}
+        for word, klass in self._listed.items():
+            key = fold(word)
+            known = ranks.get(key)
+            count = self._exact.get(word, 1)
+            if known is None or (klass in HARMFUL, count) > (known[1] in HARMFUL, known[0]):
+                ranks[key] = count, klass
+        listed = self._listed
+        common = set()
+        for (word, count), key in zip(self._exact.items(), folded, strict=True):
+            if count >= COMMON_COUNT and word != key:
+                common.add(key)
+            if key in ranks and word not in listed:
+                own, klass = ranks[key]
+                if count > own * (RARE_HARM if klass in HARMFUL else 1):
+                    del ranks[key]
+        self._common_unaccented = common
+        return {key: klass for key, (_, klass) in ranks.items()}
 
 
 def _fold_many(words: Iterable[str]) -> list[str]:
@@ -221,11 +394,19 @@ class Normaliser:
         lower = unicodedata.normalize("NFC", word).lower()
         disguised = not word.isascii() and _is_masked(word)
         if folded in self.vocabulary or len(folded) <= 1 or folded.isdigit():
-            return Form(folded, folded if disguised else lower, disguised, known=True)
+            klass = self._klass(lower, folded)
+            return Form(folded, folded if disguised else lower, disguised, known=True, klass=klass)
         for candidate in _undisguised(folded):
             if candidate in self.vocabulary:
-                return Form(candidate, candidate, disguised=True, known=True)
-        return Form(folded, folded if disguised else lower, disguised or "*" in word, known=False)
+                klass = self._klass(candidate, candidate)
+                return Form(candidate, candidate, disguised=True, known=True, klass=klass)
+        masked = disguised or "*" in word
+        return Form(folded, folded if disguised else lower, masked, known=False, klass=UNKNOWN)
+
+    def _klass(self, lower: str, folded: str) -> str:
+        if len(folded) <= 1 or folded.isdigit():
+            return ""
+        return self.vocabulary.klass(lower, folded)
 
 
 def _undisguised(folded: str) -> Iterator[str]:

@@ -11,7 +11,9 @@ name what fired. A pattern is written as words, one after the other:
 ``{insulte}``  any word of this class
 ``a|{b}``      one or the other
 ``?tous``      may be missing
+``!a|{b}``      any word that is neither of these
 ``...``        up to three words in between (``...6``: up to six), in the same sentence
+``^`` ``$``    before the first word: it opens its sentence; after the last: it closes it
 =============  ===========================================================================
 
 Matching is a walk with bounded gaps, so its cost grows with the length of the text and no further.
@@ -55,6 +57,7 @@ class Entry:
         weight: How much one word says, where that matters.
         derived: True when relatives with a short common stem count too (*ouvrir*, *ouverture*): right
             for signs of good will, too loose for what may be held against a text.
+        stems: False when only the words themselves and their plurals count: *pourri*, not *pourrait*.
     """
 
     id: str
@@ -62,6 +65,7 @@ class Entry:
     phrases: tuple[str, ...]
     weight: float = 1.0
     derived: bool = False
+    stems: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ class Rule:
 
     Attributes:
         id: Names the rule in evidence.
-        layer: ``strict`` proposes a refusal, ``loose`` asks a person, ``sign`` is only evidence.
+        layer: ``strict`` proposes a refusal, ``loose`` asks a person, ``sign`` is only evidence,
+            ``frame`` is a place where a class of words (its ``reason``) may stand.
         article: The article concerned, by its key in the charter; empty for positive evidence.
         reason: The review reason when a person is asked.
         patterns: Any of them is enough.
@@ -110,7 +115,14 @@ class Findings(NamedTuple):
 class _Element(NamedTuple):
     labels: frozenset[str]
     gap: int
-    optional: bool
+    optional: bool = False
+    negated: bool = False
+    opens: bool = False
+    closes: bool = False
+
+    def fits(self, labels: frozenset[str]) -> bool:
+        """Say whether a word with these labels may stand here."""
+        return self.labels.isdisjoint(labels) is self.negated
 
 
 Pattern = tuple[_Element, ...]
@@ -129,7 +141,7 @@ class _Index:
     prefixes: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     stemmed: set[str] = field(default_factory=set)
 
-    def add(self, word: str, label: str, *, derived: bool = False) -> None:
+    def add(self, word: str, label: str, *, derived: bool = False, stems: bool = True) -> None:
         """Let every spelling that ``word`` stands for carry ``label``."""
         folded = fold(word.strip("=*"))
         if word.endswith("*"):
@@ -139,7 +151,7 @@ class _Index:
         else:
             for ending in ENDINGS:
                 self.exact[folded + ending].add(label)
-            if len(folded) > SHORT_WORD:
+            if stems and len(folded) > SHORT_WORD:
                 self.waiting[folded[:STEM_PREFIX]].append((word.lower(), label, derived))
 
     def labels(self, form: Form) -> frozenset[str]:
@@ -177,7 +189,11 @@ class Matcher:
     """
 
     def __init__(
-        self, entries: Sequence[Entry], rules: Sequence[Rule], masks: Mapping[str, frozenset[str]]
+        self,
+        entries: Sequence[Entry],
+        rules: Sequence[Rule],
+        masks: Mapping[str, frozenset[str]],
+        listed: Iterable[str] = (),
     ) -> None:
         """Compile.
 
@@ -186,10 +202,12 @@ class Matcher:
             rules: Patterns over words and classes.
             masks: For a class, the classes that its words lose inside one of its phrases:
                 ``bitte d'amarrage`` is of the harmless kind, whatever else *bitte* may be.
+            listed: Classes of listed words; a pattern writes them ``{mot.<class>}``.
         """
         self._index = _Index()
         self._masks = masks
         self._classes = {entry.klass for entry in entries}
+        self._classes |= {f"mot.{klass}" for klass in listed}
         self._single: dict[str, Entry] = {}
         self._phrases: dict[str, list[tuple[int, Pattern, Entry]]] = defaultdict(list)
         self._patterns: dict[str, list[tuple[int, Pattern, Rule]]] = defaultdict(list)
@@ -263,7 +281,7 @@ class Matcher:
         """Bits of the elements without which a pattern cannot match; asked before any search."""
         required = 0
         for element in pattern[1:]:
-            if element.optional:
+            if element.optional or element.negated:
                 continue
             bit = self._bits.setdefault(element.labels, 1 << len(self._bits))
             for label in element.labels:
@@ -297,35 +315,40 @@ class Matcher:
         words = phrase.replace("'", " ").replace("-", " ").split()
         if len(words) == 1 and not phrase.startswith("{") and "|" not in phrase:
             marker = f"#{entry.id}"
-            self._index.add(words[0], marker, derived=entry.derived)
+            self._index.add(words[0], marker, derived=entry.derived, stems=entry.stems)
             self._single[marker] = entry
             return
-        pattern = self._compile(phrase, entry.id)
+        pattern = self._compile(phrase, entry.id, stems=entry.stems)
         for label in pattern[0].labels:
             self._phrases[label].append((self._required(pattern), pattern, entry))
 
-    def _compile(self, written: str, owner: str) -> Pattern:
+    def _compile(self, written: str, owner: str, *, stems: bool = True) -> Pattern:
         elements: list[_Element] = []
         gap = 0
-        for piece in written.replace("'", " ").replace("-", " ").split():
+        pieces = written.replace("'", " ").replace("-", " ").split()
+        opens, closes = pieces[0] == "^", pieces[-1] == "$"
+        for piece in pieces[opens : len(pieces) - closes]:
             if piece.startswith("..."):
                 gap = int(piece[3:] or DEFAULT_GAP)
                 continue
-            optional = piece.startswith("?")
-            labels = frozenset(self._label(part, owner) for part in piece.lstrip("?").split("|"))
-            elements.append(_Element(labels, gap, optional))
+            parts = piece.lstrip("?!").split("|")
+            labels = frozenset(self._label(part, owner, stems=stems) for part in parts)
+            mark = piece[: len(piece) - len(piece.lstrip("?!"))]
+            elements.append(_Element(labels, gap, optional="?" in mark, negated="!" in mark))
             gap = 0
-        if not elements or elements[0].optional or gap:
+        if not elements or elements[0].optional or elements[0].negated or gap:
             raise ConfigurationError(f"{owner}: a pattern begins and ends with a word: {written!r}")
+        elements[0] = elements[0]._replace(opens=opens)
+        elements[-1] = elements[-1]._replace(closes=closes)
         return tuple(elements)
 
-    def _label(self, part: str, owner: str) -> str:
+    def _label(self, part: str, owner: str, *, stems: bool) -> str:
         if part.startswith("{"):
             if part.strip("{}") not in self._classes:
                 raise ConfigurationError(f"{owner}: there is no class {part}")
             return part
-        label = f"~{part}"
-        self._index.add(part, label)
+        label = f"~{part}" if stems else f"~={part}"
+        self._index.add(part, label, stems=stems)
         return label
 
     def _labels_and_entries(self, form: Form) -> tuple[frozenset[str], tuple[Entry, ...]]:
@@ -333,6 +356,8 @@ class Matcher:
         entries = [self._single[label] for label in sorted(found) if label in self._single]
         classes = {f"{{{entry.klass}}}" for entry in entries}
         plain = {label for label in found if not label.startswith("#")}
+        if form.klass:
+            classes.add(f"{{mot.{form.klass}}}")
         return frozenset(plain | classes), tuple(entries)
 
 
@@ -362,8 +387,14 @@ def _search(
         (position, last, owner)
         for position, own in enumerate(labels)
         for pattern, owner in possible[own]
-        if (last := _end_of(pattern, 1, position + 1, tokens, labels))
+        if not (pattern[0].opens and _continues(tokens, position))
+        and (last := _end_of(pattern, 1, position + 1, tokens, labels))
     }
+
+
+def _continues(tokens: Sequence[Token], position: int) -> bool:
+    """Say whether a token belongs to the sentence of the one before it."""
+    return 0 < position < len(tokens) and tokens[position - 1].sentence == tokens[position].sentence
 
 
 def _end_of(
@@ -375,13 +406,13 @@ def _end_of(
 ) -> int:
     """Return where the rest of a pattern ends, or 0 when it does not match from here."""
     if step == len(pattern):
-        return position
+        return 0 if pattern[-1].closes and _continues(tokens, position) else position
     element = pattern[step]
     sentence = tokens[position - 1].sentence
     for candidate in range(position, min(position + element.gap + 1, len(tokens))):
         if tokens[candidate].sentence != sentence:
             break
-        if not element.labels.isdisjoint(labels[candidate]):
+        if element.fits(labels[candidate]):
             end = _end_of(pattern, step + 1, candidate + 1, tokens, labels)
             if end:
                 return end

@@ -15,6 +15,7 @@ from include.contributions.charter import Charter
 from include.contributions.model import Classification, Contribution, Validation
 from include.contributions.normalisation import Normaliser, Reading, Vocabulary
 from include.contributions.patterns import Findings, Matcher
+from include.contributions.people import People
 from include.contributions.precision import DEFAULT_TABLE, PrecisionTable, load_precision
 from include.municipality import DATA, DEFAULT_MUNICIPALITY, Municipality, load_municipality
 
@@ -23,10 +24,13 @@ ENGINE = "embedded"
 RULES = (
     "categories",
     "charter",
+    "doubt",
     "evaluation",
     "model",
     "normalisation",
     "patterns",
+    "people",
+    "plainness",
     "precision",
     "reviewer",
 )
@@ -55,9 +59,14 @@ class EmbeddedReviewer:
         )
         self._precision = precision
         self._stamp = stamp
-        vocabulary = Vocabulary(own_words)
+        vocabulary = Vocabulary(own_words, municipality.listed, municipality.plain)
         self._normaliser = Normaliser(vocabulary)
-        self._matcher = Matcher(municipality.entries, municipality.rules, municipality.masks)
+        self._matcher = Matcher(
+            municipality.entries,
+            municipality.rules,
+            municipality.masks,
+            municipality.word_reasons,
+        )
         self._charter = Charter(municipality, vocabulary, precision, stamp)
         self._read = lru_cache(maxsize=READINGS_KEPT)(self._read_text)
         self._limit = int(municipality.parameters["max_characters"])
@@ -102,7 +111,7 @@ class EmbeddedReviewer:
 
     def _with_rules(self, text: str) -> tuple[Reading, Findings]:
         reading, findings = self._read(text)
-        return reading, self._matcher.with_rules(reading, findings)
+        return reading, self._matcher.with_rules(reading, People.resolve(reading, findings))
 
 
 def rubric_version(municipality: Municipality, precision: PrecisionTable) -> str:

@@ -1,0 +1,286 @@
+"""Let a text through only word by word: each must be plain, the town's own, or explained.
+
+Attacks are too many to list; the ordinary words of a civic text are not. What the French of the
+spelling library says of people, of harm or of goods is listed with its class, and everything that is
+neither plain nor explained by where it stands goes to a person, who is told the word.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+
+from include.contributions.doubt import Doubt
+from include.contributions.model import Category
+from include.contributions.normalisation import (
+    CACHE_SIZE,
+    HARMFUL,
+    OF_THINGS,
+    UNKNOWN,
+    Reading,
+    Token,
+    Vocabulary,
+)
+from include.contributions.patterns import Findings
+from include.municipality import Municipality
+
+NAME_REACH = 4
+"""A proper name this close behind ``rue``, ``école`` or ``place`` names a place."""
+
+SLIP_LETTERS = 4
+"""In a shorter word one changed letter makes too many others."""
+
+TOPONYM_LETTERS = 6
+
+STRANGER_LETTERS = 12
+"""A longer unknown word may be several, written without their spaces."""
+
+EXPLAINED_BY_MASK = frozenset({"{licite}", "{cadre_licite}"})
+_TOWN = frozenset({"{lieu}", "{voisine}", "{autre_ville}", "{cadre}"})
+_SUBJECTS = frozenset(f"{{{category.value}}}" for category in Category)
+_SMALL_WORDS = frozenset(
+    {
+        "de",
+        "du",
+        "des",
+        "la",
+        "le",
+        "les",
+        "l",
+        "d",
+        "ar",
+        "an",
+        "al",
+        "saint",
+        "sainte",
+        "st",
+        "et",
+    }
+)
+_LEADING = frozenset(
+    {"a", "de", "d", "du", "vers", "depuis", "entre", "et", "ou", "sur", "derriere"}
+)
+_POSSESSING = frozenset({"de", "d", "du", "et", "ou"})
+_PERSONS = frozenset({"{elu}", "{individu}", "{humain}", "{prenom}", "{civilite}", "{personne}"})
+_SPOKEN_OF = frozenset(
+    {"{elu}", "{individu}", "{vous}", "{eux}", "{tiers}", "{groupe}", "{humain}"}
+)
+_COMPANY = {
+    "attaque": frozenset[str](),
+    "violence": frozenset[str](),
+    "grief": frozenset({"{humain}", "{groupe}"}),
+    "nom": frozenset({"{humain}", "{groupe}"}),
+    "sensible": frozenset({"{humain}", "{groupe}", "{individu}", "{tiers}"}),
+    "vente": frozenset({"{humain}", "{groupe}", "{individu}", "{tiers}"}),
+}
+"""Beside which people a word may be said of a thing, by its class."""
+
+_GENERIC = frozenset(
+    {
+        "un",
+        "une",
+        "les",
+        "des",
+        "aux",
+        "ces",
+        "le",
+        "la",
+        "l",
+        "du",
+        "au",
+        "ce",
+        "cet",
+        "cette",
+        "tous",
+        "toutes",
+    }
+    | {"trop", "de", "d", "leur", "leurs", "certains", "certaines", "quelques", "beaucoup", "vos"}
+    | {"sont", "est", "etait", "etaient", "etes", "comme", "que", "par", "pour", "sans", "contre"}
+    | {"vrai", "vrais", "ni", "aucun", "aucune", "ne", "pas", "plus", "plein", "pleins", "tant"}
+)
+_OBJECTS = frozenset({"le", "la", "les", "l", "lui", "leur", "nous", "vous", "te", "me"})
+_FIGURE = re.compile(r"\d+(?:[a-z]{1,3}\d*)?|\d+(?:eme|ere|emes)|[a-z]{1,3}\d{1,4}|(?:[ivx]+)e")
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+
+class Plainness:
+    """The closed vocabulary of one town."""
+
+    def __init__(
+        self, municipality: Municipality, vocabulary: Vocabulary, veiled: Callable[[str], bool]
+    ) -> None:
+        """Prepare.
+
+        Args:
+            municipality: The town, with the reasons that each class of listed words gives.
+            vocabulary: The words of French, each with its class.
+            veiled: Says whether an unknown word hides one that harms.
+        """
+        self._reasons: Mapping[str, str] = municipality.word_reasons
+        self._toponyms = municipality.toponyms
+        self._slips = int(municipality.parameters["max_slips"])
+        self._vocabulary = vocabulary
+        self._veiled = veiled
+        self._is_slip: Callable[[str], bool] = lru_cache(maxsize=CACHE_SIZE)(self._slip)
+
+    def doubts(self, reading: Reading, findings: Findings) -> Iterator[Doubt]:
+        """Find the words that are neither plain nor explained; at most a few slips are forgiven."""
+        tokens, labels = reading.tokens, findings.labels
+        slips = strangers = 0
+        people = _people_by_sentence(reading, findings)
+        for position, token in enumerate(tokens):
+            klass = token.form.klass
+            if not klass or self._is_explained(klass, tokens, labels, position):
+                continue
+            if klass.startswith(OF_THINGS) and _is_of_things(
+                klass, tokens, position, people.get(token.sentence, frozenset())
+            ):
+                continue
+            if klass == UNKNOWN and slips < self._slips:
+                alone = token.sentence not in people and not token.capital
+                if self._is_slip(token.form.folded):
+                    slips += 1
+                    continue
+                if alone and not strangers and self._is_harmless_stranger(token.form.folded):
+                    slips, strangers = slips + 1, 1
+                    continue
+            yield Doubt(self._reasons[klass], f"mot.{klass}", token.start, token.end)
+
+    def _is_explained(
+        self,
+        klass: str,
+        tokens: Sequence[Token],
+        labels: Sequence[frozenset[str]],
+        position: int,
+    ) -> bool:
+        own = labels[position]
+        if own & EXPLAINED_BY_MASK or own & _TOWN:
+            return True
+        if klass in HARMFUL:
+            return False
+        if own & _SUBJECTS:
+            return True
+        folded = tokens[position].form.folded
+        if klass == UNKNOWN and _FIGURE.fullmatch(folded):
+            return True
+        return klass in {UNKNOWN, "nom", "sensible"} and self.is_place_name(
+            tokens, labels, position
+        )
+
+    def is_place_name(
+        self, tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int
+    ) -> bool:
+        """Say whether a name stands where a place is named: ``rue Ledru-Rollin``, ``à Kerlosquet``."""
+        return (
+            self.is_toponym(tokens, labels, position) or _is_after_way(tokens, labels, position)
+        ) and not self._veiled(tokens[position].form.folded)
+
+    def toponyms(self, reading: Reading, findings: Findings) -> Iterator[int]:
+        """Positions of names that sound like the places here."""
+        for position, token in enumerate(reading.tokens):
+            if token.form.klass == UNKNOWN and self.is_toponym(
+                reading.tokens, findings.labels, position
+            ):
+                yield position
+
+    def is_toponym(
+        self, tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int
+    ) -> bool:
+        """Say whether a word sounds like the places here and stands after what leads to a place."""
+        form = tokens[position].form
+        if (
+            form.klass != UNKNOWN
+            or len(form.folded) < TOPONYM_LETTERS
+            or not form.folded.startswith(self._toponyms)
+            or position == 0
+        ):
+            return False
+        if "{voie}" in labels[position - 1]:
+            return True
+        before = tokens[position - 1].form.folded
+        return before in _LEADING and (
+            before not in _POSSESSING or position == 1 or labels[position - 2].isdisjoint(_PERSONS)
+        )
+
+    def _is_harmless_stranger(self, folded: str) -> bool:
+        """Say whether an unknown word is far from every word that harms; ``tacaud`` is."""
+        return (
+            SLIP_LETTERS < len(folded) <= STRANGER_LETTERS
+            and folded.isalpha()
+            and not self._veiled(folded)
+            and not any(self._vocabulary.is_listed(word) for word in _one_edit(folded))
+        )
+
+    def _slip(self, folded: str) -> bool:
+        """Say whether an unknown word is one edit away from a common plain word and from no harm."""
+        if len(folded) < SLIP_LETTERS or not folded.isalpha() or self._veiled(folded):
+            return False
+        near = list(_one_edit(folded))
+        if any(self._vocabulary.is_listed(word) for word in near):
+            return False
+        return any(self._vocabulary.is_common(word) for word in near) or any(
+            self._vocabulary.is_common(folded[:end]) and self._vocabulary.is_common(folded[end:])
+            for end in range(2, len(folded) - 1)
+        )
+
+
+def _people_by_sentence(reading: Reading, findings: Findings) -> dict[int, frozenset[str]]:
+    """Which kinds of people each sentence speaks of."""
+    found: dict[int, frozenset[str]] = {}
+    for token, own in zip(reading.tokens, findings.labels, strict=True):
+        people = own & _SPOKEN_OF
+        if people:
+            found[token.sentence] = found.get(token.sentence, frozenset()) | people
+    return found
+
+
+def _is_of_things(
+    klass: str, tokens: Sequence[Token], position: int, people: frozenset[str]
+) -> bool:
+    """Say whether a word that is said of things as well is said of one here."""
+    kind = klass.removeprefix(OF_THINGS)
+    form = tokens[position].form.folded
+    if (
+        kind in {"violence", "attaque"}
+        and position
+        and form.endswith(("er", "ir", "re"))
+        and tokens[position - 1].form.folded in _OBJECTS
+    ):
+        return False
+    if kind == "groupe":
+        return is_specific(tokens, position)
+    return people <= _COMPANY[kind]
+
+
+def is_specific(tokens: Sequence[Token], position: int) -> bool:
+    """Say whether *femmes*, *anglais* name some and not all: ``cinq femmes``, ``en anglais``."""
+    if position == 0 or tokens[position - 1].sentence != tokens[position].sentence:
+        return False
+    return tokens[position - 1].form.folded not in _GENERIC
+
+
+def _is_after_way(tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int) -> bool:
+    """Say whether only names and small words stand between a word and ``rue`` or the like."""
+    for other in range(position - 1, max(-1, position - NAME_REACH - 1), -1):
+        behind = tokens[other]
+        if behind.sentence != tokens[position].sentence:
+            return False
+        if "{voie}" in labels[other]:
+            return True
+        name = behind.capital or behind.form.klass == UNKNOWN
+        if not name and behind.form.folded not in _SMALL_WORDS:
+            return False
+    return False
+
+
+def _one_edit(word: str) -> Iterator[str]:
+    """Every spelling one letter away: missing, swapped, changed, added."""
+    for place in range(len(word) + 1):
+        head, tail = word[:place], word[place:]
+        if tail:
+            yield head + tail[1:]
+        if len(tail) > 1:
+            yield head + tail[1] + tail[0] + tail[2:]
+        for letter in _ALPHABET:
+            if tail:
+                yield head + letter + tail[1:]
+            yield head + letter + tail
