@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # `make bench` starts this file, and the measures import one another and the supervisor's modules.
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from bench import document_scale, documents, engine, overhead, scale  # noqa: E402 - the path comes first
+from bench import anonymisation, document_scale, documents, engine, overhead, scale  # noqa: E402 - the path comes first
 
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -28,6 +28,7 @@ SIZES = {
     "scale": [1_000, 10_000, 100_000],
     "overhead": [1_000, 10_000],
     "engine": [3_000],
+    "anonymisation": [1],
     "documents": [100],
     "document_scale": [100, 500, 2_000],
 }
@@ -35,6 +36,7 @@ QUICK = {
     "scale": [1_000],
     "overhead": [1_000],
     "engine": [500],
+    "anonymisation": [1],
     "documents": [20],
     "document_scale": [100],
 }
@@ -43,6 +45,7 @@ MEASURES: dict[str, Callable[[list[int]], dict[str, Any]]] = {
     "scale": scale.measure,
     "overhead": overhead.measure,
     "engine": engine.measure,
+    "anonymisation": anonymisation.measure,
     "documents": documents.measure,
     "document_scale": document_scale.measure,
 }
@@ -50,6 +53,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "scale": scale.table,
     "overhead": overhead.table,
     "engine": engine.table,
+    "anonymisation": anonymisation.table,
     "documents": documents.table,
     "document_scale": document_scale.table,
 }
@@ -57,6 +61,7 @@ TITLES = {
     "scale": "From a file to the report",
     "overhead": "Cost of orchestration with per-item durability",
     "engine": "The embedded reviewer",
+    "anonymisation": "What the anonymisation finds",
     "documents": "Documents to searchable chunks",
     "document_scale": "From a folder of documents to the dataset",
 }
@@ -72,10 +77,9 @@ def main() -> int:
     for name in names:
         sizes = asked.sizes or (QUICK if asked.quick else SIZES)[name]
         began = time.monotonic()
-        # Only one part looks at files of the machine.
-        measured = (
-            partial(documents.measure, data=asked.data) if name == "documents" else MEASURES[name]
-        )
+        measured = MEASURES[name]
+        if name in {"documents", "anonymisation"}:
+            measured = partial(measured, data=asked.data)
         figures = measured(sizes)
         figures["measured_at"] = datetime.now(UTC).isoformat(timespec="seconds")
         figures["measuring_took_s"] = round(time.monotonic() - began)
@@ -122,7 +126,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("what", nargs="?", default="all", choices=[*MEASURES, "all"])
     parser.add_argument("--sizes", type=_sizes, help="counts, such as 1000,10000")
     parser.add_argument("--quick", action="store_true", help="smallest sizes only")
-    parser.add_argument("--data", type=Path, help="folder of real documents for the part documents")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="folder of real documents for the parts documents and anonymisation",
+    )
     return parser.parse_args()
 
 

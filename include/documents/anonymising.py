@@ -1,31 +1,17 @@
-"""What leaves the house leaves without the names and contact details that rules find."""
+"""What leaves the house with documents leaves without what the anonymisation finds of persons."""
 
-from ipaddress import ip_address
-from urllib.parse import urlsplit
-
-from include.contributions.sources.blotting import blotted
-from include.documents.themes import extractor
+from include.anonymisation import anonymise
 
 
 def anonymised(text: str) -> str:
-    """Write a text without the persons' names and contact details that rules find: not all there are.
+    """Write a text without the persons, numbers and addresses that rules find: not all there are.
+
+    The papers of a town hall are public, so a doubt stops nothing here, and the way back is not kept.
+
+    Raises:
+        AnonymisationError: It cannot be done; nothing of the text may leave.
 
     >>> anonymised("Contact : Mme Marie Le Goff, 06 12 34 56 78.")
-    'Contact : Mme [nom] [nom] [nom], [coordonnées].'
+    'Contact : Mme [PERSONNE_1], [TELEPHONE_1].'
     """
-    without_names = extractor().without_names(text)
-    return blotted(without_names, len(without_names))
-
-
-def is_in_the_house(base_url: str) -> bool:
-    """Say whether a site's host is this machine or an address of a private network.
-
-    >>> is_in_the_house("http://127.0.0.1:8080/v1"), is_in_the_house("https://provider.example")
-    (True, False)
-    """
-    host = urlsplit(base_url).hostname or ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    return address.is_private
+    return anonymise(text).text

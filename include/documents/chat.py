@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from include.anonymisation.location import allowed_location
 from include.credentials import header_value, site_address
 from include.errors import ConfigurationError, PermanentError, UnreadableAnswerError
 from include.exchange import Answer, attempts, post_json, raise_for
@@ -39,6 +40,8 @@ class ChatModel:
         api_key: Sent as bearer token; never shown. Empty for a local server that asks for none.
         max_tokens: Longest answer; one that reaches it is cut off and not used.
         deadline_s: For one question, everything included.
+        is_local: The endpoint stands in the house; not given: as its host shows.
+        outside_allowed: What stands outside may be asked; without, it is refused.
     """
 
     base_url: str
@@ -46,9 +49,11 @@ class ChatModel:
     api_key: str = field(default="", repr=False)
     max_tokens: int = MAX_TOKENS
     deadline_s: float = DEADLINE_S
+    is_local: bool | None = None
+    outside_allowed: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an address, a key or a size that cannot work."""
+        """Refuse an address, a key or a size that cannot work, and what nobody allowed."""
         who = "model endpoint"
         object.__setattr__(self, "base_url", site_address(self.base_url, who))
         object.__setattr__(self, "api_key", header_value(self.api_key, who))
@@ -57,6 +62,8 @@ class ChatModel:
                 f"model endpoint {self.base_url}: model must be given, max_tokens and deadline_s "
                 "above 0"
             )
+        said = {"is_local": self.is_local, "outside_allowed": self.outside_allowed}
+        allowed_location(f"{who} {self.base_url}", self.base_url, said)
 
     @property
     def name(self) -> str:

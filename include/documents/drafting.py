@@ -21,20 +21,23 @@ from pydantic import (
     ValidationError,
 )
 
+from include.anonymisation import Kind, Pseudonyms, anonymise
 from include.contributions.model import Article, Assessment, Contribution
-from include.contributions.sources.blotting import blotted
 from include.contributions.sources.boundary import cleaned
 from include.documents.chat import ChatModel
-from include.documents.themes import ThemeExtractor
 from include.documents.words import fold
 from include.errors import UnreadableAnswerError
+from include.municipality import DEFAULT_MUNICIPALITY
 from include.ports import Reviewer
 
-PROMPT_VERSION = "drafts-fr-1"
+PROMPT_VERSION = "drafts-fr-2"
 """Changes when the same document would be asked about otherwise."""
 
 READ_CHARACTERS = 12_000
 """Beginning of a document that is sent: some 4,000 tokens."""
+
+READ_AHEAD = 8
+"""How much longer than what is shown the passage is that it is made from."""
 
 INSTRUCTIONS = """\
 Tu aides une mairie bretonne à préparer une consultation. Le message suivant est un objet JSON : \
@@ -104,8 +107,8 @@ def draft(
     pages: Sequence[str],
     themes: Sequence[str],
     count: int,
-    extractor: ThemeExtractor,
     reviewer: Reviewer,
+    municipality: str = DEFAULT_MUNICIPALITY,
 ) -> Drafted:
     """Ask for drafts, and look at no more than so many.
 
@@ -114,8 +117,8 @@ def draft(
         pages: The document's.
         themes: What a draft may be about.
         count: How many.
-        extractor: Finds names, in what is sent and in what comes back.
         reviewer: Holds what comes back against the charter.
+        municipality: Whose places are no persons.
 
     Raises:
         UnreadableAnswerError: No answer that holds came: no JSON of that form, a theme that was not
@@ -124,7 +127,7 @@ def draft(
         ProviderRefusedError: As of :meth:`ChatModel.ask`.
         ProviderUnavailableError: The same.
     """
-    shown = {number: extractor.without_names(text) for number, text in _shown(pages).items()}
+    shown = _shown(pages, municipality)
     data = {
         "themes": list(themes),
         "nombre": count,
@@ -136,22 +139,25 @@ def draft(
         placed = [
             PlacedDraft(each, _checked(each, themes, folded)) for each in _read(content)[:count]
         ]
-        told = [_objection(each.draft, extractor, reviewer) for each in placed]
+        told = [_objection(each.draft, reviewer, municipality) for each in placed]
         taken = (each for each, why in zip(placed, told, strict=True) if why is None)
         return Drafted(tuple(taken), tuple(why for why in told if why is not None))
 
     return model.ask(INSTRUCTIONS, data, read)
 
 
-def _shown(pages: Sequence[str]) -> dict[int, str]:
-    """Take the beginning of a document, page by page, without addresses."""
+def _shown(pages: Sequence[str], municipality: str) -> dict[int, str]:
+    """Take the beginning of a document, page by page, without persons and addresses."""
     shown: dict[int, str] = {}
+    pseudonyms = Pseudonyms()
     left = READ_CHARACTERS
     for number, text in enumerate(pages, start=1):
         if left <= 0:
             break
         if text.strip():
-            shown[number] = blotted(text, left)
+            # More than is shown: what is cut off may be what shows that a name is one.
+            done = anonymise(text[: left * READ_AHEAD], pseudonyms, municipality=municipality)
+            shown[number] = done.text[:left]
             left -= len(shown[number])
     return shown
 
@@ -178,21 +184,24 @@ def _checked(draft: Draft, themes: Sequence[str], folded: dict[int, str]) -> int
     raise UnreadableAnswerError("a draft quotes words that do not stand in the document")
 
 
-def _objection(draft: Draft, extractor: ThemeExtractor, reviewer: Reviewer) -> str | None:
+def _objection(draft: Draft, reviewer: Reviewer, municipality: str) -> str | None:
     """Say why a draft's own words are not kept; None when nothing speaks against them."""
     own = Contribution("draft", draft.constat_factuel, draft.idees_ameliorations)
-    if blotted(own.text, len(own.text)) != own.text:
+    # A name that nothing vouches for is mostly a place's: who reads a draft sees it.
+    found = anonymise(own.text, municipality=municipality).replacements
+    kinds = {each.kind for each in found} - {Kind.NOM}
+    if kinds - {Kind.PERSONNE, Kind.TEXTE}:
         return "it holds a number or an address of somebody"
-    if extractor.without_names(own.text) != own.text:
+    if kinds:
         return "it names a person"
-    found = reviewer.validate(own)
+    judged = reviewer.validate(own)
     doubted = [
         article.value
         for article in _NEVER_DRAFTED
-        if found.assessed.get(article) is not Assessment.RESPECTED
+        if judged.assessed.get(article) is not Assessment.RESPECTED
     ]
-    if doubted or found.review_reason == "manipulation":
-        return f"the charter speaks against it: {', '.join(doubted) or found.review_reason}"
+    if doubted or judged.review_reason == "manipulation":
+        return f"the charter speaks against it: {', '.join(doubted) or judged.review_reason}"
     return None
 
 

@@ -128,17 +128,6 @@ class ThemeExtractor:
             count,
         )
 
-    def without_names(self, text: str) -> str:
-        """Write ``[nom]`` where a text names a person; what nobody vouched for stays as it is."""
-        tokens = self._with_places(tokens_of(text), text)
-        parts: list[str] = []
-        at = 0
-        for position in sorted(self._names(tokens)):
-            token = tokens[position]
-            parts += [text[at : token.start], "[nom]"]
-            at = token.start + len(token.surface)
-        return "".join([*parts, text[at:]])
-
     def _rarity(self, words: Sequence[str]) -> float:
         each = [
             min(CAP, math.log1p(COMMON / (1 + self.frequencies.get(word, 0)))) for word in words

@@ -77,10 +77,11 @@ def _drafted(
     text = LedgerChunks(visit.connection, visit.settings.municipality).text(document_id)
     datasets = LedgerDatasets(visit.connection, visit.settings.municipality)
     labels = [theme.label for theme in datasets.themes(document_id, themes.ENGINE)]
-    extractor = themes.extractor(visit.settings.municipality)
     try:
         reviewer = embedded_reviewer(visit.settings.municipality)
-        found = drafting.draft(model, text.pages, labels, count, extractor, reviewer)
+        found = drafting.draft(
+            model, text.pages, labels, count, reviewer, visit.settings.municipality
+        )
     except ModelDeclinedError as error:
         drafts.save(document_id, text.text_hash, (), cleaned(str(error))[0])
         return {"documents": 1, "declined": 1}

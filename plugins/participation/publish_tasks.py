@@ -12,8 +12,9 @@ from typing import Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
+from include.anonymisation.location import location_of
 from include.documents import opik
-from include.documents.anonymising import anonymised, is_in_the_house
+from include.documents.anonymising import anonymised
 from include.errors import PermanentError, RequestRefusedError, TransientError, cause_chain
 from participation.dataset_tasks import DATASET_NAME
 from participation.ledger.publications import LedgerPublications, Publication
@@ -83,7 +84,7 @@ def _send(
     site.create(
         version, f"Version {publication.version} of {DATASET_NAME}, {publication.content_hash}"
     )
-    is_local = is_in_the_house(site.base_url)
+    is_local = location_of(site.base_url) == "local"
     items = (
         opik.Item(position, content if is_local else _without_persons(content))
         for position, content in publications.examples(publication)

@@ -6,7 +6,7 @@ BLOT_RATIO = 8
 """No address is much more than this many times as long as what takes its place."""
 
 _HEX = "[0-9a-f]{1,4}"
-_PERSONAL = re.compile(
+PERSONAL = re.compile(
     r"(?<![\w.+-])[\w.+-]++(?:@|\\u0040)[\w-]{1,63}(?:\.[\w-]{1,63})*"
     # IPv6, the shortened kind first; a time of day has neither "::" nor seven colons.
     rf"|(?<!\w)(?:(?:{_HEX}(?::{_HEX}){{0,6}})?::{_HEX}(?::{_HEX}){{0,6}}"
@@ -27,4 +27,4 @@ def blotted(text: str, length: int) -> str:
     'Appelez le [coordonnées] ou [coordonnées'
     """
     # More than is shown: blotting makes a text shorter, and may not uncover half an address.
-    return _PERSONAL.sub(_BLOT, text[: length * BLOT_RATIO])[:length]
+    return PERSONAL.sub(_BLOT, text[: length * BLOT_RATIO])[:length]

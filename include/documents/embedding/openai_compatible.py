@@ -7,6 +7,7 @@ deadline; what remains is an error that says whether the task should come back.
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,10 @@ from http import HTTPStatus
 from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
+from include.anonymisation import VERSION
+from include.anonymisation.location import allowed_location
 from include.credentials import header_value, site_address
-from include.documents.anonymising import anonymised, is_in_the_house
+from include.documents.anonymising import anonymised
 from include.documents.embedding.engine import DenseVector, Vector
 from include.errors import ConfigurationError, UnreadableAnswerError
 from include.exchange import Answer, attempts, post_json, raise_for
@@ -29,6 +32,9 @@ BATCH_CHARACTERS = 100_000
 BYTES_PER_NUMBER = 40
 BYTES_BESIDE = 64 * 1024
 """Longest an honest answer can be: each number with all its digits, and some words around them."""
+
+_ANONYMISED = re.compile(r"/anonymis(?:ed|ation-[a-z]{2}-\d{1,6})$")
+"""How a name says by which rules its texts were made anonymous; the first ones had no number."""
 
 LARGEST = 3e38
 """The ledger keeps numbers of four bytes; NaN fails the comparison as well."""
@@ -51,7 +57,9 @@ class OpenAICompatibleEngine:
             alone. Off: no dense engine that was tried helped in every collection (docs/search.md).
         is_local: The endpoint stands in the house; any other is sent texts without the names and
             contact details that rules find. Not given: whether its host is an address of this machine
-            or of a private network.
+            or of a private network (:mod:`include.anonymisation.location`).
+        outside_allowed: False refuses an endpoint outside. Not given, it is sent anonymised texts: the
+            papers of a town hall are public.
     """
 
     base_url: str
@@ -64,6 +72,7 @@ class OpenAICompatibleEngine:
     deadline_s: float = DEADLINE_S
     is_fused: bool = False
     is_local: bool | None = None
+    outside_allowed: bool | None = None
     kind: Literal["sparse", "dense"] = "dense"
 
     def __post_init__(self) -> None:
@@ -71,8 +80,9 @@ class OpenAICompatibleEngine:
         who = "embedding endpoint"
         object.__setattr__(self, "base_url", site_address(self.base_url, who))
         object.__setattr__(self, "api_key", header_value(self.api_key, who))
-        if self.is_local is None:
-            object.__setattr__(self, "is_local", is_in_the_house(self.base_url))
+        said = {"is_local": self.is_local, "outside_allowed": self.outside_allowed is not False}
+        place = allowed_location(f"embedding endpoint {self.base_url}", self.base_url, said)
+        object.__setattr__(self, "is_local", place == "local")
         if min(self.dimensions, self.batch_size, self.deadline_s) <= 0 or not self.model:
             raise ConfigurationError(
                 f"embedding endpoint {self.base_url}: model, dimensions, batch_size and "
@@ -83,7 +93,7 @@ class OpenAICompatibleEngine:
     def name(self) -> str:
         """Provider, model and dimensions, and whether it sees texts as they are."""
         whole = f"{self._provider}/{self.model}/{self.dimensions}"
-        return whole if self.is_local else f"{whole}/anonymised"
+        return whole if self.is_local else f"{whole}/{VERSION}"
 
     def named(self, name: str) -> "OpenAICompatibleEngine | None":
         """Give the engine of another name at the same provider; None for one of another provider.
@@ -92,7 +102,7 @@ class OpenAICompatibleEngine:
         >>> engine.named("provider.example/family/old/3").model
         'family/old'
         """
-        provider, _, rest = name.removesuffix("/anonymised").partition("/")
+        provider, _, rest = _ANONYMISED.sub("", name).partition("/")
         model, _, dimensions = rest.rpartition("/")
         if provider != self._provider or not model or not dimensions.isdecimal():
             return None
