@@ -35,7 +35,13 @@ SETS = {
     "transcript": "transcript of a public meeting",
     "directory": "directory of associations",
     "meeting_notes": "notes of a meeting",
+    "bulletin": "town bulletin",
 }
+LEGEND = (
+    "Hidden: labels of which no letter is left, whatever replaced them. Right: replacements that overlap a "
+    "label of their kind (`nom`: of a person). In brackets: the 95 % interval."
+)
+PDFS = {"directory": "ANNUAIRE*.pdf", "bulletin": "Gwaien n*16*.pdf"}
 _MARK = re.compile(r"\[\[(\w+)\|(.*?)\]\]")
 _LETTER = re.compile(r"[^\W_]")
 
@@ -113,8 +119,8 @@ def papers(name: str, folder: Path) -> list[Labelled]:
 
 
 def _texts(name: str, folder: Path) -> Iterator[tuple[str, str]]:
-    if name == "directory":
-        for path in sorted(folder.glob("ANNUAIRE*.pdf")):
+    if name in PDFS:
+        for path in sorted(folder.glob(PDFS[name])):
             parsed = parse_file(path, Media.PDF)
             if isinstance(parsed, ParsedDocument):
                 yield from ((_hash(page.text), page.text) for page in parsed.pages)
@@ -228,8 +234,7 @@ def _write(figures: Mapping[str, Any]) -> None:
 def table(figures: Mapping[str, Any]) -> list[str]:
     """Lay the figures out as Markdown."""
     lines = [
-        f"Rules `{figures['version']}`. Hidden: labels of which no letter is left. Right: replacements that "
-        "overlap a label of their kind. In brackets: the 95 % interval.",
+        f"Rules `{figures['version']}`. {LEGEND}",
         "",
         "| texts | half | kind | labels | hidden | replaced | right |",
         "|---|---|---|---|---|---|---|",

@@ -7,8 +7,8 @@ Neighbours: documents and the model engine send nothing outside that did not com
 
 from include.anonymisation.anonymiser import VERSION, anonymise, anonymise_for_outside
 from include.anonymisation.model import (
-    Anonymised,
     AnonymisationError,
+    Anonymised,
     Doubt,
     Kind,
     NameRecogniser,
@@ -19,8 +19,8 @@ from include.anonymisation.pseudonyms import Pseudonyms
 
 __all__ = [
     "VERSION",
-    "Anonymised",
     "AnonymisationError",
+    "Anonymised",
     "Doubt",
     "Kind",
     "NameRecogniser",

@@ -8,26 +8,32 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from include.anonymisation.contacts import Found, contact_doubts, contacts
+from include.anonymisation.addresses import addresses
+from include.anonymisation.contacts import contacts
 from include.anonymisation.flattening import Flat, flattened
 from include.anonymisation.model import (
-    Anonymised,
     AnonymisationError,
+    Anonymised,
     Doubt,
+    Found,
     Kind,
     NameRecogniser,
     Replacement,
 )
-from include.anonymisation.names import Names
+from include.anonymisation.names import names_in
 from include.anonymisation.pseudonyms import SURROGATE, Pseudonyms
-from include.anonymisation.vocabulary import Vocabulary, vocabulary
+from include.anonymisation.suspicions import suspicions
+from include.anonymisation.vocabulary import vocabulary
 from include.municipality import DEFAULT_MUNICIPALITY
 
 VERSION = "anonymisation-fr-1"
 """Changes when the same text would be replaced otherwise."""
 
 LONGEST_VALUE = 12
-"""Words of a number, an address or a name that is looked for again."""
+"""Words of a number or an address that is looked for again."""
+
+SHORTEST_VALUE = 4
+"""Characters; what is shorter stands in other words too often."""
 
 _VALUE = re.compile(r"[^\W_]+")
 
@@ -87,14 +93,14 @@ def anonymise(
     # "is None": an empty mapping is one that is to be filled.
     mapping = Pseudonyms() if pseudonyms is None else pseudonyms
     flat = flattened(text)
-    names = Names(flat.text, known)
-    found = [*contacts(flat.text, known), *names.found()]
+    names, name_doubts = names_in(flat.text, known)
+    found = [*contacts(flat.text, known), *addresses(flat.text, known), *names]
     found += _again(flat.text, found)
     in_original = (Found(*flat.original(f.start, f.end), f.kind) for f in found if f.start < f.end)
     literal = (Found(*match.span(), Kind.TEXTE) for match in SURROGATE.finditer(text))
     spans = _merged(chain(in_original, literal, _recognised(text, recogniser)))
     new, replacements = _replaced(text, spans, mapping)
-    doubts = (*contact_doubts(flat.text), *names.doubts())
+    doubts = (*suspicions(flat.text), *name_doubts)
     return Anonymised(new, replacements, tuple(_left(doubts, flat, spans)), text, mapping.restore)
 
 
@@ -158,7 +164,7 @@ def _again(text: str, found: Iterable[Found]) -> list[Found]:
         while at < len(words) and words[at][1] <= each.end and len(parts) <= LONGEST_VALUE:
             parts.append(words[at][2])
             at += 1
-        if 0 < len(parts) <= LONGEST_VALUE and sum(map(len, parts)) > 3:
+        if 0 < len(parts) <= LONGEST_VALUE and sum(map(len, parts)) >= SHORTEST_VALUE:
             by_length.setdefault(len(parts), {})[tuple(parts)] = each.kind
     again: list[Found] = []
     for length, values in by_length.items():

@@ -32,9 +32,9 @@ class Flat:
 
 
 def flattened(text: str) -> Flat:
-    """Read a text plainly.
+    r"""Read a text plainly.
 
-    >>> flattened("０\\u200b６").text
+    >>> flattened("０\u200b６").text
     '06'
     """
     if text.isascii() or _PLAIN.fullmatch(text):

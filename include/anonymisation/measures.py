@@ -20,6 +20,11 @@ HALF = "held out"
 
 TOLD = "personne"
 
+CAVEAT = (
+    "Another text may hold more that is missed: names in small letters and names that are words are found "
+    "least."
+)
+
 
 def sentences() -> tuple[str, ...]:
     """Say in plain English how many persons' names stayed and how many were hidden, set by set.
@@ -41,8 +46,7 @@ def sentences() -> tuple[str, ...]:
         told.insert(0, f"These figures are of {version}; the rules at work are {VERSION}.")
     return (
         *told,
-        "Another text may hold more that is missed: names in small letters and names that are words "
-        "are found least.",
+        CAVEAT,
     )
 
 

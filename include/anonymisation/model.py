@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from include.errors import PermanentError
 
@@ -43,8 +43,18 @@ class Reason(StrEnum):
     """Digits or signs in the place of letters."""
     NUMBER_IN_WORDS = "number_in_words"
     UNEXPLAINED_NUMBER = "unexplained_number"
+    ONE_CASE = "one_case"
+    """All in small letters, or all in capitals: names are found far less often."""
     NAME_POSITION = "name_position"
     """A capital where a name stands, on a word that French knows."""
+
+
+class Found(NamedTuple):
+    """A passage to replace."""
+
+    start: int
+    end: int
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -7,7 +7,6 @@ brings, which holds no proper names.
 import gzip
 import importlib.resources
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,14 +15,17 @@ from typing import Any
 
 import yaml
 
+from include.anonymisation.words import WORD, plain
 from include.documents.words import fold
 from include.errors import ConfigurationError
 from include.municipality import DATA, DEFAULT_MUNICIPALITY
 
-_PART = re.compile(r"[^\W\d_]+")
 _TOWN_FILES = ("gazetteer.yaml", "national.yaml", "categories.yaml")
 
 SIMPLE_ENDINGS = ("s", "x", "e", "es", "aise", "aises", "ment")
+
+SHORTEST_STEM = 5
+SHORTEST_PART = 3
 
 Parts = tuple[str, ...]
 
@@ -78,7 +80,7 @@ class Vocabulary:
             or any(
                 folded.endswith(ending) and folded[: -len(ending)] in self.french
                 for ending in SIMPLE_ENDINGS
-                if len(folded) > len(ending) + 3
+                if len(folded) > len(ending) + SHORTEST_PART
             )
         )
 
@@ -118,7 +120,7 @@ def vocabulary(municipality: str = DEFAULT_MUNICIPALITY) -> Vocabulary:
                 for word in entry["words"]
                 for part in _own_parts(str(word))
             ),
-            stems=tuple(sorted(stem for stem in stems if len(stem) > 4)),
+            stems=tuple(sorted(stem for stem in stems if len(stem) >= SHORTEST_STEM)),
             places=_by_first([*(e for e in gazetteer if e not in named), *public]),
             bare_names=_by_first(named),
             titles=_folded(names["titles"]),
@@ -155,8 +157,8 @@ def french_words() -> frozenset[str]:
 
 def _own_parts(name: str) -> list[str]:
     """Take a name of one word, and the small words of a longer one: the others may be somebody's."""
-    parts = _PART.findall(name)
-    return [fold(part) for part in parts if len(parts) == 1 or part.islower()]
+    parts = WORD.findall(name)
+    return [plain(part) for part in parts if len(parts) == 1 or part.islower()]
 
 
 def _by_first(names: Iterable[Parts]) -> dict[str, tuple[Parts, ...]]:
@@ -167,7 +169,7 @@ def _by_first(names: Iterable[Parts]) -> dict[str, tuple[Parts, ...]]:
 
 
 def _parts(name: str) -> Parts:
-    return tuple(_PART.findall(fold(str(name))))
+    return tuple(plain(part) for part in WORD.findall(str(name)))
 
 
 def _folded(text: str) -> frozenset[str]:
@@ -176,7 +178,9 @@ def _folded(text: str) -> frozenset[str]:
 
 def _whole(text: str) -> frozenset[str]:
     """Take first names; each part of a compound one is a first name as well when it is long enough."""
-    return frozenset(part for name in text.split() for part in _parts(name) if len(part) > 2)
+    return frozenset(
+        part for name in text.split() for part in _parts(name) if len(part) >= SHORTEST_PART
+    )
 
 
 def _read(path: Path) -> Any:
