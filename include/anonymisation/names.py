@@ -87,10 +87,7 @@ def _look_at(reading: Reading, at: int, word: Word) -> None:
 
 
 def _look_at_capital(reading: Reading, at: int, word: Word) -> None:
-    if word.folded in LEAST_WORDS_OF_ONE_CASE = 6
-"""Of a shorter text the case tells nothing."""
-
-_ARTICLES_OF_NAMES and reading.is_capital_at(at + 1):
+    if word.folded in _ARTICLES_OF_NAMES and reading.is_capital_at(at + 1):
         if _is_article_of_name(reading, at, word):
             reading.mark_name(reading.back(at), reading.run(at))
     elif len(word.surface) == 1:
