@@ -35,13 +35,14 @@ SETS = {
     "transcript": "transcript of a public meeting",
     "directory": "directory of associations",
     "meeting_notes": "notes of a meeting",
-    "bulletin": "town bulletin",
+    "bulletin": "town bulletin of 2025",
+    "bulletin_2012": "town bulletin of 2012",
 }
 LEGEND = (
     "Hidden: labels of which no letter is left, whatever replaced them. Right: replacements that overlap a "
     "label of their kind (`nom`: of a person). In brackets: the 95 % interval."
 )
-PDFS = {"directory": "ANNUAIRE*.pdf", "bulletin": "Gwaien n*16*.pdf"}
+PDFS = {"directory": "ANNUAIRE*.pdf", "bulletin": "Gwaien n*16*.pdf", "bulletin_2012": "AR_GANNAEG*.pdf"}
 _MARK = re.compile(r"\[\[(\w+)\|(.*?)\]\]")
 _LETTER = re.compile(r"[^\W_]")
 
