@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from include.anonymisation.addresses import addresses
-from include.anonymisation.contacts import contacts
+from include.anonymisation.contacts import blots, contacts
 from include.anonymisation.flattening import Flat, flattened
 from include.anonymisation.model import (
     AnonymisationError,
@@ -98,7 +98,7 @@ def anonymise(
     found += _again(flat.text, found)
     in_original = (Found(*flat.original(f.start, f.end), f.kind) for f in found if f.start < f.end)
     literal = (Found(*match.span(), Kind.TEXTE) for match in SURROGATE.finditer(text))
-    spans = _merged(chain(in_original, literal, _recognised(text, recogniser)))
+    spans = _merged(chain(in_original, blots(text), literal, _recognised(text, recogniser)))
     new, replacements = _replaced(text, spans, mapping)
     doubts = (*suspicions(flat.text), *name_doubts)
     return Anonymised(new, replacements, tuple(_left(doubts, flat, spans)), text, mapping.restore)

@@ -15,7 +15,7 @@ from include.contributions.sources.blotting import PERSONAL
 
 _GAP = r"[\s./()·_–-]{0,3}"
 _PHONE = re.compile(
-    rf"(?<![\w+])(?:(?:\+|00){_GAP}33{_GAP}(?:0{_GAP})?|\(?0)[1-9](?:{_GAP}\d){{8}}(?!\d)"
+    rf"(?<![\w+])(?:(?:\+|00){_GAP}33{_GAP}(?:0{_GAP})?|\(?0{_GAP})[1-9](?:{_GAP}\d){{8}}(?!\d)"
 )
 
 _TLD = r"(?:fr|com|org|net|bzh|eu|info|gouv|be|ch|uk|de|es|it|io|me|name|pro|example|exemple)"
@@ -91,8 +91,7 @@ def contacts(text: str, words: Vocabulary) -> Iterator[Found]:
     for kind, pattern in _BY_FORM:
         yield from (Found(*match.span(), kind) for match in pattern.finditer(text))
     yield from (Found(*match.span("value"), Kind.NAISSANCE) for match in _BIRTH.finditer(text))
-    for match in PERSONAL.finditer(text):
-        yield Found(*match.span(), _kind_of(match.group()))
+    yield from blots(text)
     for match in _SOCIAL.finditer(text):
         # Fifteen digits in a row may count anything; a number that is parted in this way does not.
         if not match.group().isdecimal() or social_key_holds(match.group()):
@@ -104,6 +103,12 @@ def contacts(text: str, words: Vocabulary) -> Iterator[Found]:
         if plain(match["letters"] or "") not in words.french:
             yield Found(*match.span(), Kind.PLAQUE)
     yield from _named_accounts(text, words)
+
+
+def blots(text: str) -> Iterator[Found]:
+    """Give what is blotted out of broken entries; of a text as written as well as of a flat one."""
+    for match in PERSONAL.finditer(text):
+        yield Found(*match.span(), _kind_of(match.group()))
 
 
 def _named_accounts(text: str, words: Vocabulary) -> Iterator[Found]:

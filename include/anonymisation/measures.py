@@ -26,13 +26,13 @@ CAVEAT = (
 )
 
 
-def sentences() -> tuple[str, ...]:
+def sentences(path: Path = FILE) -> tuple[str, ...]:
     """Say in plain English how many persons' names stayed and how many were hidden, set by set.
 
     Raises:
         ConfigurationError: The file of figures is missing or not in its form.
     """
-    figures = measures()
+    figures = measures(path)
     try:
         told = [
             sentence
@@ -40,8 +40,8 @@ def sentences() -> tuple[str, ...]:
             if (sentence := _sentence(each)) is not None
         ]
         version = figures["version"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{FILE}: not in its form: {error!r}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigurationError(f"{path}: not in its form: {error!r}") from error
     if version != VERSION:
         told.insert(0, f"These figures are of {version}; the rules at work are {VERSION}.")
     return (
@@ -50,7 +50,7 @@ def sentences() -> tuple[str, ...]:
     )
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def measures(path: Path = FILE) -> dict[str, Any]:
     """Read the figures.
 

@@ -45,7 +45,8 @@ def names_in(text: str, vocabulary: Vocabulary) -> tuple[list[Found], list[Doubt
     for at, word in enumerate(reading.words):
         if not reading.persons[at]:
             _look_behind(reading, at, word)
-            if not (reading.persons[at] or reading.places[at]):
+            is_taken = reading.persons[at] or reading.places[at] or reading.is_title(at)
+            if not is_taken:
                 _look_at(reading, at, word)
     _mark_again(reading)
     _mark_unknown(reading)

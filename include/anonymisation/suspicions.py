@@ -25,7 +25,7 @@ _FOREIGN = re.compile(
 )
 _SPACED = re.compile(r"(?<!\w)[^\W\d_](?:[ ._*-][^\W\d_]){3,40}(?!\w)")
 _DISGUISED = re.compile(
-    r"(?<![\w@/.-])[A-ZÀ-Þa-zà-ÿ]{1,20}[0134578@$€]{1,3}[A-Za-zà-ÿ]{1,20}(?![\w@])"
+    r"(?<![\w@/.-])[A-ZÀ-Þa-zà-ÿ]{1,20}(?:[0134578@$€]{1,3}[A-Za-zà-ÿ]{1,20}){1,4}(?![\w@])"
 )
 _NUMBER_WORDS = frozenset(
     fold(
