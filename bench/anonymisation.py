@@ -42,7 +42,11 @@ LEGEND = (
     "Hidden: labels of which no letter is left, whatever replaced them. Right: replacements that overlap a "
     "label of their kind (`nom`: of a person). In brackets: the 95 % interval."
 )
-PDFS = {"directory": "ANNUAIRE*.pdf", "bulletin": "Gwaien n*16*.pdf", "bulletin_2012": "AR_GANNAEG*.pdf"}
+PDFS = {
+    "directory": "ANNUAIRE*.pdf",
+    "bulletin": "Gwaien n*16*.pdf",
+    "bulletin_2012": "AR_GANNAEG*.pdf",
+}
 _MARK = re.compile(r"\[\[(\w+)\|(.*?)\]\]")
 _LETTER = re.compile(r"[^\W_]")
 
@@ -171,6 +175,7 @@ def tallies(texts: Sequence[Labelled]) -> dict[str, dict[str, Tally]]:
 def measure(_sizes: list[int], data: Path | None = None) -> dict[str, Any]:
     """Hold the rules against every set that is there."""
     folder = data or DATA
+    anonymise("The word list is loaded before the clock starts.")
     sets: dict[str, Any] = {}
     for name, title in SETS.items():
         try:
@@ -225,7 +230,9 @@ def _write(figures: Mapping[str, Any]) -> None:
     """Keep what an operator is told; a set that is not here keeps the figures it had."""
     before = json.loads(FILE.read_text("utf-8"))["sets"] if FILE.exists() else {}
     kept = {
-        name: before.get(name, found) if "skipped" in found else found
+        name: before.get(name, found)
+        if "skipped" in found
+        else {key: value for key, value in found.items() if key != "us_per_character"}
         for name, found in figures["sets"].items()
     }
     told = {"version": figures["version"], "sets": kept}

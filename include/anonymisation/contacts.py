@@ -50,7 +50,12 @@ _IBAN_REST = re.compile(r"(?:[ .-]?[A-Z0-9]){11,30}", re.IGNORECASE)
 _IBAN_LENGTHS = {
     **dict.fromkeys(("FR", "MC", "IT"), 27),
     **dict.fromkeys(("DE", "GB", "IE"), 22),
-    "BE": 16, "NL": 18, "LU": 20, "CH": 21, "ES": 24, "PT": 25,
+    "BE": 16,
+    "NL": 18,
+    "LU": 20,
+    "CH": 21,
+    "ES": 24,
+    "PT": 25,
 }
 _RIB = re.compile(r"(?<!\w)\d{5}[ .-]?\d{5}[ .-]?[A-Z0-9]{11}[ .-]?\d{2}(?!\w)", re.IGNORECASE)
 _SOCIAL = re.compile(

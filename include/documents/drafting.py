@@ -21,7 +21,7 @@ from pydantic import (
     ValidationError,
 )
 
-from include.anonymisation import Kind, Pseudonyms, anonymise
+from include.anonymisation import Kind, NameRecogniser, Pseudonyms, anonymise
 from include.contributions.model import Article, Assessment, Contribution
 from include.contributions.sources.boundary import cleaned
 from include.documents.chat import ChatModel
@@ -109,6 +109,7 @@ def draft(
     count: int,
     reviewer: Reviewer,
     municipality: str = DEFAULT_MUNICIPALITY,
+    recogniser: NameRecogniser | None = None,
 ) -> Drafted:
     """Ask for drafts, and look at no more than so many.
 
@@ -119,15 +120,17 @@ def draft(
         count: How many.
         reviewer: Holds what comes back against the charter.
         municipality: Whose places are no persons.
+        recogniser: Finds names beside the rules, in what is sent.
 
     Raises:
         UnreadableAnswerError: No answer that holds came: no JSON of that form, a theme that was not
             given, or a quote that does not stand in the document.
         ModelDeclinedError: The model will not answer this.
+        AnonymisationError: The pages cannot be made anonymous; nothing was sent.
         ProviderRefusedError: As of :meth:`ChatModel.ask`.
         ProviderUnavailableError: The same.
     """
-    shown = _shown(pages, municipality)
+    shown = _shown(pages, municipality, recogniser)
     data = {
         "themes": list(themes),
         "nombre": count,
@@ -146,7 +149,9 @@ def draft(
     return model.ask(INSTRUCTIONS, data, read)
 
 
-def _shown(pages: Sequence[str], municipality: str) -> dict[int, str]:
+def _shown(
+    pages: Sequence[str], municipality: str, recogniser: NameRecogniser | None
+) -> dict[int, str]:
     """Take the beginning of a document, page by page, without persons and addresses."""
     shown: dict[int, str] = {}
     pseudonyms = Pseudonyms()
@@ -156,7 +161,7 @@ def _shown(pages: Sequence[str], municipality: str) -> dict[int, str]:
             break
         if text.strip():
             # More than is shown: what is cut off may be what shows that a name is one.
-            done = anonymise(text[: left * READ_AHEAD], pseudonyms, municipality=municipality)
+            done = anonymise(text[: left * READ_AHEAD], pseudonyms, recogniser, municipality)
             shown[number] = done.text[:left]
             left -= len(shown[number])
     return shown

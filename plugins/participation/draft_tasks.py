@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from include.anonymisation.recognisers import recogniser_of
 from include.contributions.reviewer import embedded_reviewer
 from include.contributions.sources.boundary import cleaned
 from include.documents import drafting, themes
@@ -80,7 +81,13 @@ def _drafted(
     try:
         reviewer = embedded_reviewer(visit.settings.municipality)
         found = drafting.draft(
-            model, text.pages, labels, count, reviewer, visit.settings.municipality
+            model,
+            text.pages,
+            labels,
+            count,
+            reviewer,
+            visit.settings.municipality,
+            recogniser_of(visit.settings.name_recogniser),
         )
     except ModelDeclinedError as error:
         drafts.save(document_id, text.text_hash, (), cleaned(str(error))[0])

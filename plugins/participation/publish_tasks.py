@@ -12,7 +12,9 @@ from typing import Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
+from include.anonymisation import NameRecogniser
 from include.anonymisation.location import location_of
+from include.anonymisation.recognisers import recogniser_of
 from include.documents import opik
 from include.documents.anonymising import anonymised
 from include.errors import PermanentError, RequestRefusedError, TransientError, cause_chain
@@ -85,8 +87,9 @@ def _send(
         version, f"Version {publication.version} of {DATASET_NAME}, {publication.content_hash}"
     )
     is_local = location_of(site.base_url) == "local"
+    recogniser = None if is_local else recogniser_of(visit.settings.name_recogniser)
     items = (
-        opik.Item(position, content if is_local else _without_persons(content))
+        opik.Item(position, content if is_local else _without_persons(content, recogniser))
         for position, content in publications.examples(publication)
     )
     for batch in opik.batches(items):
@@ -100,8 +103,10 @@ def _send(
     told["published"].append(publication.version)
 
 
-def _without_persons(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {**content, "text": anonymised(str(content["text"]))}
+def _without_persons(
+    content: Mapping[str, Any], recogniser: NameRecogniser | None = None
+) -> dict[str, Any]:
+    return {**content, "text": anonymised(str(content["text"]), recogniser)}
 
 
 def _warned(told: dict[str, Any], sentence: str) -> dict[str, Any]:

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     reports: Path = PROJECT / "state" / "reports"
     """Folder that the daily reports are written to and served from."""
 
+    name_recogniser: str = ""
+    """A stronger recogniser of names for what leaves the house, such as ``spacy:fr_core_news_lg``; it must
+    be installed, nothing is downloaded. Empty: the rules alone."""
+
     @property
     def may_write_citizens_words(self) -> bool:
         """Whether what is written to ``datasets`` stays in the house.

@@ -21,13 +21,45 @@ from include.errors import PermanentError
 
 PIECES = st.sampled_from(
     [
-        "Mme Aziliz Kergouzien", "M. Boucher", "Le Goff", "florent querrioual", "06 12 34 56 78", "+33 6 12 34 56 78",
-        "nom@exemple.fr", "nom (at) exemple (point) fr", "12 rue Danton", "29770 Audierne", "AB-123-CD",
-        "FR76 3000 6000 0112 3456 7890 189", "2 57 03 29 019 123 44", "née le 12/03/1957", "@marin.du.cap",
-        "[PERSONNE_1]", "[TELEPHONE_1]", "[", "]", "_1]", "place de la Liberté", "\n", "\u200b", "e\u0301", "\ufb01",
-        "０６", "Cordialement,\n", ", ", ". ", " : ", "00:00:12 ", "Saint-Tugen", "٣", "🙂", "Ã©", "d'", "-",
+        "Mme Aziliz Kergouzien",
+        "M. Boucher",
+        "Le Goff",
+        "florent querrioual",
+        "06 12 34 56 78",
+        "+33 6 12 34 56 78",
+        "nom@exemple.fr",
+        "nom (at) exemple (point) fr",
+        "12 rue Danton",
+        "29770 Audierne",
+        "AB-123-CD",
+        "FR76 3000 6000 0112 3456 7890 189",
+        "2 57 03 29 019 123 44",
+        "née le 12/03/1957",
+        "@marin.du.cap",
+        "[PERSONNE_1]",
+        "[TELEPHONE_1]",
+        "[",
+        "]",
+        "_1]",
+        "place de la Liberté",
+        "\n",
+        "\u200b",
+        "e\u0301",
+        "\ufb01",
+        "０６",
+        "Cordialement,\n",
+        ", ",
+        ". ",
+        " : ",
+        "00:00:12 ",
+        "Saint-Tugen",
+        "٣",
+        "🙂",
+        "Ã©",
+        "d'",
+        "-",
     ]
-)  # fmt: skip
+)
 TEXTS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=200),
     st.lists(PIECES, max_size=12).map(" ".join),
@@ -194,6 +226,12 @@ def test_a_name_is_one_wherever_it_stands():
     assert "Le boucher et [PERSONNE_" in done.text
 
 
+def test_a_date_of_birth_is_hidden_again_where_nothing_shows_it():
+    done = anonymise("Mme Rozuel, née le 12/03/1957. Dossier : 12/03/1957.")
+
+    assert done.text == "Mme [PERSONNE_1], née le [NAISSANCE_1]. Dossier : [NAISSANCE_1]."
+
+
 @pytest.mark.parametrize(
     "public",
     [
@@ -246,7 +284,10 @@ def test_words_that_look_like_a_surrogate_are_none():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("Mon numéro : zéro six, douze, trente-quatre, cinquante-six, soixante-dix-huit", "number_in_words"),
+        (
+            "Mon numéro : zéro six, douze, trente-quatre, cinquante-six, soixante-dix-huit",
+            "number_in_words",
+        ),
         ("Le dossier 123 456 789 012 est perdu.", "unexplained_number"),
         ("Le nom est \ufffd\ufffd\ufffd illisible.", "unreadable"),
         ("Voir " + "ab1" * 20, "unreadable"),
@@ -258,7 +299,7 @@ def test_words_that_look_like_a_surrogate_are_none():
         ("LA MAIRIE DOIT RÉPARER LE BANC DE LA PLACE", "one_case"),
         ("J'en ai parlé avec Rivage la semaine dernière.", "name_position"),
     ],
-)  # fmt: skip
+)
 def test_what_may_be_left_is_a_doubt_and_stops_the_way_outside(text, reason):
     done = anonymise(text)
 
@@ -335,11 +376,44 @@ def test_nothing_that_is_shown_of_a_result_names_anybody():
 @pytest.mark.parametrize(
     "piece",
     [
-        "a", "A", "Aa ", "A a ", "1", "1 ", "12 rue ", "06 ", "@", "a@", "a.", "M. ", "Le ", "de ", "Jean ", "né le 12 ",
-        "FR76 ", "FR76", "[PERSONNE_1]", "zéro ", "e\u0301", "\u0301", "\u200b", "\n", "Nom:\n", "00:00:00 Jean Dupont\n",
-        "facebook.com/", "a (at) ", "29770 A ", "1 2 3 4 ", "Cordialement,\n", "habite rue A ", "::", "A.", "-", "Mme de ",
+        "a",
+        "A",
+        "Aa ",
+        "A a ",
+        "1",
+        "1 ",
+        "12 rue ",
+        "06 ",
+        "@",
+        "a@",
+        "a.",
+        "M. ",
+        "Le ",
+        "de ",
+        "Jean ",
+        "né le 12 ",
+        "FR76 ",
+        "FR76",
+        "[PERSONNE_1]",
+        "zéro ",
+        "e\u0301",
+        "\u0301",
+        "\u200b",
+        "\n",
+        "Nom:\n",
+        "00:00:00 Jean Dupont\n",
+        "facebook.com/",
+        "a (at) ",
+        "29770 A ",
+        "1 2 3 4 ",
+        "Cordialement,\n",
+        "habite rue A ",
+        "::",
+        "A.",
+        "-",
+        "Mme de ",
     ],
-)  # fmt: skip
+)
 def test_hostile_texts_take_time_in_proportion(piece):
     """60,000 characters of anything take seconds at most, on a busy machine too."""
     text = (piece * 60_000)[:60_000]
@@ -352,7 +426,7 @@ def test_hostile_texts_take_time_in_proportion(piece):
 
 
 def test_the_own_sentences_hold_their_figure():
-    """Every name of the sentences in ordinary writing is hidden; nothing is taken for a person that is none."""
+    """In ordinary writing every name of the sentences is hidden, and nothing else is taken for one."""
     found = tallies(SAMPLES)
 
     for kinds in found.values():
@@ -364,6 +438,12 @@ def test_the_own_sentences_hold_their_figure():
 def test_reasons_are_all_reached():
     """No reason stands in the list that no text can give."""
     assert {reason.value for reason in Reason} == {
-        "unreadable", "foreign_script", "spaced_letters", "disguised_word", "number_in_words",
-        "unexplained_number", "one_case", "name_position",
-    }  # fmt: skip
+        "unreadable",
+        "foreign_script",
+        "spaced_letters",
+        "disguised_word",
+        "number_in_words",
+        "unexplained_number",
+        "one_case",
+        "name_position",
+    }

@@ -43,7 +43,9 @@ def test_outside_needs_a_switch():
     assert allowed_location("model", OUTSIDE, {"outside_allowed": True}) == "outside"
     assert allowed_location("model", "http://127.0.0.1/v1") == "local"
     for extra in ({}, {"outside_allowed": False}, {"outside_allowed": None}):
-        with pytest.raises(ConfigurationError, match=r"provider\.example is outside.*outside_allowed"):
+        with pytest.raises(
+            ConfigurationError, match=r"provider\.example is outside.*outside_allowed"
+        ):
             allowed_location("model", OUTSIDE, extra)
 
 

@@ -20,6 +20,12 @@ def test_the_figures_are_told_with_their_size_and_interval():
     assert measures.measures()["version"] == VERSION
 
 
+def test_the_page_tells_what_an_operator_is_told():
+    page = (bench.ROOT / "docs" / "anonymisation.md").read_text("utf-8")
+
+    assert all(f"* {sentence}" in page for sentence in measures.sentences())
+
+
 def test_figures_of_other_rules_say_so(tmp_path):
     file = tmp_path / "measures.json"
     file.write_text('{"version": "anonymisation-fr-0", "sets": {}}')
@@ -41,7 +47,10 @@ def test_labels_hold_no_word_of_a_paper():
     for path in bench.LABELS.glob("*.jsonl"):
         for line in path.read_text().splitlines():
             row = json.loads(line)
-            assert set(row) in ({"document", "start", "end", "kind"}, {"document", "characters", "tune_until"})
+            assert set(row) in (
+                {"document", "start", "end", "kind"},
+                {"document", "characters", "tune_until"},
+            )
             assert len(row["document"]) == 64
             assert row.get("kind", "mail") in {kind.value for kind in bench.Kind}
 
@@ -49,7 +58,9 @@ def test_labels_hold_no_word_of_a_paper():
 def test_a_set_whose_papers_are_missing_is_skipped_in_sight(monkeypatch, tmp_path, capsys):
     """The others are measured, the table says which is not, and its older figures stay in the file."""
     file = tmp_path / "measures.json"
-    file.write_text(json.dumps({"version": VERSION, "sets": {"transcript": {"title": "as before"}}}))
+    file.write_text(
+        json.dumps({"version": VERSION, "sets": {"transcript": {"title": "as before"}}})
+    )
     monkeypatch.setattr(bench, "FILE", file)
 
     figures = bench.measure([1], data=tmp_path)
