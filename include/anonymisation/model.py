@@ -94,8 +94,9 @@ class Doubt:
 class NameRecogniser(Protocol):
     """Finds names beside the rules, such as a model that somebody installed."""
 
-    name: str
-    """Which one, with its version: another one gives other texts."""
+    @property
+    def name(self) -> str:
+        """Which one, with its version: another one gives other texts."""
 
     def names(self, text: str) -> Iterable[tuple[int, int]]:
         """Give the spans of the persons that a text names."""
