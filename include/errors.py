@@ -160,3 +160,10 @@ def says_it_passes(error: BaseException) -> bool:
     if isinstance(error, ProcessingError):
         return says_it_passes(error.cause)
     return isinstance(error, TransientError)
+
+
+def is_ledger_away(error: BaseException) -> bool:
+    """Say whether the ledger's database did not answer, whatever step that was met in."""
+    if isinstance(error, ProcessingError):
+        return is_ledger_away(error.cause)
+    return isinstance(error, LedgerUnavailableError)

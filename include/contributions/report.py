@@ -10,8 +10,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from functools import cache
+from datetime import UTC, date, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +252,33 @@ class OldestOpen:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """How long texts wait for a person: those that speak of a group of people, or the others.
+
+    Moments instead of ages, so that two counts of one moment are equal: the median text waits since
+    ``median_since``; of an even number, the one that waits longer.
+    """
+
+    names_group: bool
+    waiting: int = 0
+    median_since: datetime | None = None
+    oldest_since: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the kind, among the figures."""
+        return "group" if self.names_group else "others"
+
+    def figures(self) -> dict[str, Any]:
+        """Return it JSON-ready."""
+        return {
+            "waiting": self.waiting,
+            "median_since": _utc(self.median_since),
+            "oldest_since": _utc(self.oldest_since),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class DayReport:
     """Everything the page of a (municipality, day) says.
 
@@ -262,6 +289,7 @@ class DayReport:
         duplicates: Receipts beyond the first of each contribution.
         file_entries: Entries announced by the files that touch this day, and entries found of them.
         generated_at: By the database's clock.
+        delays: Of all that waits for a person, whatever its day.
     """
 
     municipality: str
@@ -283,6 +311,12 @@ class DayReport:
     evaluation: SampleEvaluation | None = None
     oldest_of_day: OldestOpen | None = None
     oldest_of_all: OldestOpen | None = None
+    delays: tuple[Delay, ...] = ()
+
+    @property
+    def has_delays(self) -> bool:
+        """True when any text waits for a person."""
+        return any(delay.waiting for delay in self.delays)
 
     @property
     def sum_of_states(self) -> int:
@@ -363,6 +397,7 @@ def figures_of(report: DayReport) -> dict[str, Any]:
         "oldest_open_s": report.oldest_of_all and round(report.oldest_of_all.age_s, 1),
         "oldest_open_of_day_s": report.oldest_of_day and round(report.oldest_of_day.age_s, 1),
         "evaluation_passed": report.evaluation and report.evaluation.passed,
+        "delays": {delay.name: delay.figures() for delay in report.delays},
     }
 
 
@@ -411,6 +446,16 @@ def ordered_categories(counts: Mapping[str | None, CategoryCount]) -> tuple[Cate
     )
 
 
+def _utc(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds") if moment else None
+
+
+def _waited(report: DayReport, since: datetime | None) -> str:
+    if since is None:
+        return "–"
+    return wording.age(max(0.0, (report.generated_at - since).total_seconds()))
+
+
 def _part(count: int, one: str, many: str) -> str:
     return wording.counted(count, one, many) if count else ""
 
@@ -424,6 +469,7 @@ def _page(report: DayReport) -> dict[str, Any]:
         "bars": bars,
         "chart_height": len(bars) * BAR_PITCH,
         "town": town_name(report.municipality),
+        "waited": partial(_waited, report),
     }
 
 

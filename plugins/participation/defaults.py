@@ -101,6 +101,20 @@ CONTRIBUTIONS_OUTBOX = _asset(
 """Fed by the outbox rows that any other service's inserts leave behind."""
 
 
+REVIEW_DUE = _asset(
+    "review_due",
+    "contributions",
+    "Cases wait for a person. From daily_chain's report, an appeal, an answer to ask again; wakes"
+    " contribution_review.",
+    watchers=[
+        AssetWatcher(
+            name="review_due_watcher",
+            trigger=PostgresOutboxTrigger(topic="review_due", gather_s=3.0),
+        )
+    ],
+)
+"""Fed by outbox rows: an event of a keyed run carries its key and would wake no DAG without keys."""
+
 GATHER_S = 3.0
 """A folder is read document by document: a run takes what came meanwhile instead of one each."""
 

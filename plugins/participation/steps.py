@@ -7,7 +7,7 @@ nothing and closes nothing.
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -67,13 +67,25 @@ class Visit:
 
     def failed_tasks(self) -> list[str]:
         """Name the tasks of this run that failed, or could not begin because another did."""
-        run_id = self.attempt.run_id
-        states = self.context["ti"].get_task_states(dag_id=self.attempt.dag_id, run_ids=[run_id])
         return sorted(
             task_id
-            for task_id, state in states.get(run_id, {}).items()
+            for task_id, state in self.task_states().items()
             if state in {"failed", "upstream_failed"}
         )[:20]
+
+    def task_states(self) -> Mapping[str, str | None]:
+        """Return the state of every task instance of this run; a mapped one is ``<task>_<index>``."""
+        run_id = self.attempt.run_id
+        return self.states_of_runs(self.attempt.dag_id, [run_id]).get(run_id, {})
+
+    def states_of_runs(
+        self, dag_id: str, run_ids: list[str]
+    ) -> Mapping[str, Mapping[str, str | None]]:
+        """Return the same for any runs of a DAG, by run; one that is gone has no entry."""
+        states: Mapping[str, Mapping[str, str | None]] = self.context["ti"].get_task_states(
+            dag_id=dag_id, run_ids=run_ids
+        )
+        return states
 
     @property
     def analysis(self) -> LedgerAnalysis:

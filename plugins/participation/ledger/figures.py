@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from psycopg import sql
@@ -55,6 +55,7 @@ from include.contributions.wording import (
 from include.errors import ReconciliationError
 from include.pages import Listing
 from participation.ledger.connection import Connection
+from participation.ledger.delays import delays
 
 Row = dict[str, Any]
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -312,6 +313,36 @@ FROM entries
 """
 
 
+RECOUNT_DELAYS = """
+WITH asked AS (
+    SELECT c.received_at, EXISTS (
+        SELECT FROM step_result s
+        WHERE (s.item_id, s.step, s.input_hash) = (c.contribution_id, 'validate', c.input_hash)
+          AND s.created_at = (SELECT max(created_at) FROM step_result t
+                              WHERE (t.item_id, t.step, t.input_hash)
+                                    = (s.item_id, s.step, s.input_hash)
+                                AND t.rubric_version = coalesce(c.state_rubric, t.rubric_version))
+          AND s.rubric_version = coalesce(c.state_rubric, s.rubric_version)
+          AND (s.output -> 'review_reason' = '"mention_de_groupe"'
+               OR EXISTS (SELECT FROM jsonb_array_elements(
+                              CASE jsonb_typeof(s.output -> 'evidence') WHEN 'array'
+                              THEN s.output -> 'evidence' ELSE '[]' END) AS e
+                          WHERE strpos(e ->> 'rule', 'groupe') > 0
+                             OR left(e ->> 'rule', 14) = 'discrimination'))) AS is_group
+    FROM contribution c
+    WHERE c.municipality = %(municipality)s AND c.state = ANY('{review,refusal_proposed}')
+)
+SELECT k.name, count(a.received_at)::int AS waiting,
+       (array_agg(a.received_at ORDER BY a.received_at)
+        FILTER (WHERE a.received_at IS NOT NULL))[(count(a.received_at)::int + 1) / 2]
+       AS median_since,
+       (array_agg(a.received_at ORDER BY a.received_at))[1] AS oldest_since
+FROM (VALUES ('group', true), ('others', false)) AS k (name, is_group)
+LEFT JOIN asked a ON a.is_group = k.is_group
+GROUP BY k.name
+"""
+
+
 def checked_day_report(connection: Connection, municipality: str, day: date) -> DayReport:
     """Return the report of a day after counting it twice in one snapshot.
 
@@ -345,8 +376,18 @@ def day_report(connection: Connection, municipality: str, day: date) -> DayRepor
 
 def recount(connection: Connection, municipality: str, day: date) -> dict[str, Any]:
     """Count the same day again with other SQL; keys as in ``report.figures_of``."""
-    row = _rows(connection, RECOUNT, {"municipality": municipality, "day": day})[0]
-    return {"municipality": municipality, "day": day.isoformat(), **row}
+    names = {"municipality": municipality, "day": day}
+    row = _rows(connection, RECOUNT, names)[0]
+    delays = {
+        each.pop("name"): {
+            key: value.astimezone(UTC).isoformat(timespec="milliseconds")
+            if isinstance(value, datetime)
+            else value
+            for key, value in each.items()
+        }
+        for each in _rows(connection, RECOUNT_DELAYS, names)
+    }
+    return {"municipality": municipality, "day": day.isoformat(), **row, "delays": delays}
 
 
 def differences(report: DayReport, counted: Mapping[str, Any]) -> list[str]:
@@ -416,6 +457,7 @@ class _Reader:
             evaluation=self._evaluation(),
             oldest_of_day=self._oldest(self.day),
             oldest_of_all=self._oldest(None),
+            delays=delays(self.connection, self.municipality),
         )
 
     def _rows(self, query: str | sql.Composed, **more: Any) -> list[Row]:

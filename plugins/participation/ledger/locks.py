@@ -21,6 +21,9 @@ SPLIT_LOCK = 7_142_027
 PLACE_LOCK = 7_142_028
 """Held while a file's entries find their places: two loads that meet in the same texts take turns."""
 
+REVIEW_LOCK = 7_142_029
+"""Two runs that choose what to ask take turns, so that nobody is asked the same thing twice."""
+
 CANCEL_S = 5
 """A server that does not take a cancellation within this is left to notice the closed session."""
 

@@ -18,6 +18,9 @@ INDEX_LIVE = "index_live"
 DATASET_CREATED = "dataset_created"
 """Topics of the document workflow, in the order of its steps; a watcher announces their rows."""
 
+REVIEW_DUE = "review_due"
+"""Topic of what a person should be asked; a watcher announces its rows."""
+
 _NEW_ROWS = """
 SELECT xid::text, outbox_id, payload FROM participation.outbox
 WHERE topic = %(topic)s AND emitter IS NULL

@@ -12,6 +12,7 @@ from include.dockets import docket
 from participation.days import run_day, yesterday
 from participation.ledger import figures
 from participation.ledger.reports import save_report
+from participation.ledger.review import wake
 from participation.steps import visit
 
 REPORT_URL = "/participation/reports"
@@ -45,8 +46,10 @@ class PublishReportOperator(BaseOperator):
         self.day = day
         self.written_day = ""
 
-    def execute(self, context: Any) -> dict[str, Any]:  # noqa: ARG002 - the visit reads it
+    def execute(self, context: Any) -> dict[str, Any]:
         """Write the files, note them in the ledger and return their docket.
+
+        The report of an ordinary run wakes those who ask people; a backfill of the past does not.
 
         Raises:
             ReconciliationError: The page's numbers differ from the recount; nothing was written.
@@ -59,16 +62,19 @@ class PublishReportOperator(BaseOperator):
             page = figures.checked_day_report(here.connection, municipality, day)
             numbers = report.figures_of(page)
             files = report.write(page, here.settings.reports)
-            save_report(
-                here.connection,
-                municipality,
-                day,
-                html_path=str(files.html),
-                markdown_path=str(files.markdown),
-                figures=numbers,
-                dag_id=here.attempt.dag_id,
-                run_id=here.attempt.run_id,
-            )
+            with here.connection.transaction():
+                save_report(
+                    here.connection,
+                    municipality,
+                    day,
+                    html_path=str(files.html),
+                    markdown_path=str(files.markdown),
+                    figures=numbers,
+                    dag_id=here.attempt.dag_id,
+                    run_id=here.attempt.run_id,
+                )
+                if not is_backfill(context):
+                    wake(here.connection, municipality, "report")
             self.written_day = day.isoformat()
             counts = {state: numbers[state] for state in STATES}
             log.info(
@@ -79,3 +85,9 @@ class PublishReportOperator(BaseOperator):
                 url=f"{REPORT_URL}/{day.isoformat()}",
                 **counts,
             )
+
+
+def is_backfill(context: Any) -> bool:
+    """Say whether a run is one of a backfill."""
+    kind = getattr(context.get("dag_run"), "run_type", "")
+    return str(getattr(kind, "value", kind)).startswith("backfill")
