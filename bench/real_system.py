@@ -119,6 +119,11 @@ class RealSystem:
         headers = {"Authorization": f"Bearer {self.token(login)}"}
         return requests.post(f"{self.address}{path}", json=body, headers=headers, timeout=60)
 
+    def patch(self, path: str, body: Mapping[str, Any], login: str) -> requests.Response:
+        """Change something by the REST API as a user and return the answer whatever it is."""
+        headers = {"Authorization": f"Bearer {self.token(login)}"}
+        return requests.patch(f"{self.address}{path}", json=body, headers=headers, timeout=60)
+
     def start_run(
         self,
         dag_id: str,

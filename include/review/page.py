@@ -138,11 +138,10 @@ def _spans(text: str, evidence: Iterable[Evidence], start: int) -> list[tuple[in
     found: list[tuple[int, int]] = []
     for item in sorted(evidence, key=lambda item: (item.start, -item.end)):
         first, last = max(item.start - start, 0), min(item.end - start, len(text))
+        first = max(first, found[-1][1] if found else 0)
         for words in re.finditer(r"[^\r\n]+", text[first:last] if first < last else ""):
-            whole = words[0]
-            begin = first + words.start() + len(whole) - len(whole.lstrip())
-            end = first + words.start() + len(whole.rstrip())
-            begin = max(begin, found[-1][1] if found else 0)
+            begin = first + words.end() - len(words[0].lstrip())
+            end = first + words.start() + len(words[0].rstrip())
             if begin < end:
                 found.append((begin, end))
     return found

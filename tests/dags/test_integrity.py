@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("airflow", reason="DAG tests need Airflow")
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 from airflow.sdk.serde import deserialize
 from airflow.serialization.serialized_objects import DagSerialization
 
@@ -23,10 +25,12 @@ from include.errors import (
 )
 from participation.defaults import DAG_DEFAULTS, DAILY_DEFAULTS, TAGS, ParticipationRetryPolicy
 from participation.document_tasks import READERS
+from participation.ledger.review import MAX_OPEN
 
 PROJECT = Path(__file__).parents[2]
 DAGS = PROJECT / "dags"
 BAG = DagBag(dag_folder=str(DAGS))
+REVIEW = "contribution_review"
 TASKS = [(dag.dag_id, task.task_id) for dag in BAG.dags.values() for task in dag.tasks]
 
 
@@ -62,17 +66,20 @@ def test_every_dag_explains_itself(dag):
 def test_every_dag_has_limits(dag):
     """A late or never-started run is noticed, a hung task is ended, runs do not pile up."""
     assert dag.deadline
-    assert dag.max_active_runs <= 8
+    assert dag.max_active_runs <= (MAX_OPEN if dag.dag_id == REVIEW else 8)
     assert dag.catchup is False
 
 
 @pytest.mark.parametrize(("dag_id", "task_id"), TASKS, ids=lambda part: part)
 def test_every_task_explains_itself_and_ends(dag_id, task_id):
-    """The docstring reaches the UI; a time limit and the retry policy are set."""
+    """The docstring reaches the UI; a time limit and the retry policy are set.
+
+    A question to a person is the one task without a limit.
+    """
     task = BAG.dags[dag_id].get_task(task_id)
 
     assert task.doc_md
-    assert task.execution_timeout
+    assert bool(task.execution_timeout) is ((dag_id, task_id) != (REVIEW, "ask"))
     assert isinstance(task.retry_policy, ParticipationRetryPolicy)
 
 
@@ -198,6 +205,60 @@ def test_github_holds_up_nothing_of_the_inbox():
 def test_both_ways_of_judging_announce_what_they_settled():
     """Who waits for a day's states need not know which DAG made them."""
     assert emitters("analysed") == {("contribution_analysis", "settle"), ("daily_chain", "settle")}
+
+
+def test_a_question_to_a_person_has_no_end():
+    """No limit cuts it off and nothing is answered for a person; the run has none either."""
+    dag = BAG.dags[REVIEW]
+    ask = dag.get_task("ask")
+
+    assert (ask.execution_timeout, ask.response_timeout, ask.defaults) == (None, None, None)
+    assert ask.retries >= 1
+    assert dag.dagrun_timeout is None
+    assert isinstance(ask, HITLOperator)
+
+
+def test_every_question_is_recorded_by_itself():
+    """A mapped group of two: whoever is answered first is recorded first; reconcile waits for all."""
+    dag = BAG.dags[REVIEW]
+    ask, record = dag.get_task("ask"), dag.get_task("record")
+    group = dag.task_group.get_child_by_label("ask_and_record")
+
+    assert isinstance(group, MappedTaskGroup)
+    assert set(group.children) == {"ask", "record"}
+    assert ask.downstream_task_ids == {"record"}
+    assert record.trigger_rule.value == "all_success"
+    assert [task.task_id for task in dag.leaves] == ["reconcile"]
+    assert dag.get_task("reconcile").trigger_rule.value == "all_done"
+
+
+def test_people_are_asked_after_the_report():
+    """Woken by outbox rows, as the report writes one; nobody else has the asset as outlet."""
+    watched = woken_by(REVIEW)["review_due"]
+
+    assert [watcher.name for watcher in watched.watchers] == ["review_due_watcher"]
+    assert emitters("review_due") == set()
+    assert BAG.dags[REVIEW].timetable.timetable.expression == "40 7-19/3 * * *"
+
+
+def test_nobody_waits_for_an_answer():
+    """`make run ONESHOT=1` ends without people: the main job does not know the DAG that asks them."""
+    source = (PROJECT / "scripts" / "main_job.py").read_text(encoding="utf-8")
+
+    assert REVIEW not in source
+
+
+def test_the_operators_form_says_its_limits():
+    """One to twenty questions; a day and a reason may be left open."""
+    form = BAG.dags[REVIEW].params
+
+    assert {name: form.get_param(name).value for name in form} == {
+        "limit": 20,
+        "only_day": None,
+        "only_reason": None,
+    }
+    limit = form.get_param("limit").schema
+    assert (limit["minimum"], limit["maximum"]) == (1, 20)
 
 
 STEPS = {

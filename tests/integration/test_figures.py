@@ -281,6 +281,41 @@ def test_a_difference_is_found(busy, meddle):
     assert differences(stale, busy.recount())
 
 
+def test_both_delays_are_in_the_figures(busy):
+    """Of all days, texts that name a group apart; the recount finds them by other means."""
+    other_day = busy.day + timedelta(days=1)
+    for hours in (2, 7, 30):
+        group = a_validation("review", "Le banc.") | {"review_reason": "mention_de_groupe"}
+        busy.add(state="review", hours=hours, output=group, day=other_day)
+    spam = a_validation("refusal_proposed", "Le banc.")
+    spam["evidence"][0]["rule"] = "discrimination.etre"
+    busy.add(state="refusal_proposed", hours=9, output=spam, day=other_day)
+
+    day = checked_day_report(busy.connection, busy.name, busy.day)
+
+    group, others = day.delays
+    assert (group.waiting, others.waiting) == (4, 2)
+    ages = [
+        round((day.generated_at - since).total_seconds() / 3600)
+        for since in (group.median_since, group.oldest_since, others.median_since)
+    ]
+    assert ages == [9, 30, 5]
+    figures = report.figures_of(day)["delays"]
+    assert figures == busy.recount()["delays"]
+    page = report.render_html(day)
+    assert "parlant d&#39;un groupe de personnes" in page
+    assert "1\u00a0jour et 6\u00a0heures" in page
+
+
+def test_a_wrong_delay_is_found(busy):
+    """A report that leaves out a kind, or counts it elsewhere, is not published."""
+    stale = busy.report()
+
+    busy.add(state="review", output=a_validation("review", "Le banc."), hours=80)
+
+    assert any("delays" in told for told in differences(stale, busy.recount()))
+
+
 def test_books_that_do_not_balance_are_not_published(busy):
     """A contribution whose receipt is lost, or a file entry that is missing, stops the report."""
     busy.execute("DELETE FROM receipt WHERE contribution_id = %s", f"{busy.name}:2")

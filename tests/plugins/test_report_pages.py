@@ -2,6 +2,7 @@
 
 import logging
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,3 +128,21 @@ def test_publishing_says_what_it_wrote(instance, ledger, fill, tmp_path, monkeyp
     assert f"report of {DAY}: 3 received" in caplog.text
     assert "'pending': 3" in caplog.text
     assert str(tmp_path / f"{DAY}.html") in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("run_type", "woken"),
+    [("scheduled", [("report",)]), ("manual", [("report",)]), ("backfill", [])],
+)
+def test_a_report_wakes_those_who_ask_people(
+    instance, ledger, fill, tmp_path, monkeypatch, run_type, woken
+):
+    """In the transaction that notes it; a backfill of the past says nothing new."""
+    monkeypatch.setenv("PARTICIPATION_REPORTS", str(tmp_path))
+    fill(ledger)
+    run = SimpleNamespace(run_type=run_type)
+
+    PublishReportOperator(task_id="publish", day=str(DAY)).execute({"dag_run": run})
+
+    told = "SELECT payload ->> 'why' FROM outbox WHERE topic = 'review_due'"
+    assert ledger.execute(told).fetchall() == woken

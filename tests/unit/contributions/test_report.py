@@ -3,7 +3,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -19,6 +19,7 @@ from include.contributions.report import (
     CategoryTexts,
     CitizenText,
     DayReport,
+    Delay,
     Finding,
     HumanDecision,
     Measure,
@@ -417,3 +418,19 @@ def test_an_entry_set_aside_names_its_file_and_not_the_machine(render):
     assert "/srv/depots" not in page
     assert "aucun texte" in page
     assert "no_text" not in page.replace('title="no_text"', "")
+
+
+@pytest.mark.parametrize("render", [report.render_html, report.render_markdown])
+def test_both_delays_stand_beside_each_other(render):
+    """Whoever reads the page sees whether texts that name a group wait longer."""
+    delays = (
+        Delay(names_group=True, waiting=2, median_since=NOW - timedelta(hours=3), oldest_since=NOW),
+        Delay(names_group=False),
+    )
+
+    page = render(a_report(delays=delays))
+
+    assert "groupe de personnes" in page
+    assert "3\u00a0heures" in page
+    assert "–" in page
+    assert "groupe de personnes" not in render(a_report())
