@@ -538,6 +538,10 @@ def show_end(display: Display, state: StateFolder, figures: Mapping[str, Any]) -
         display.say("UI:     closed with this run; `make run` opens it on the same data")
         return
     display.say(f"UI:     {figures['ui']}")
+    if left := figures["review"] + figures["refusal_proposed"]:
+        display.say(
+            f"people: {left} wait for one, who is asked at {figures['ui']}/required_actions"
+        )
     shown = state.run / "passwords-shown"
     if shown.exists():
         display.say(f"login:  admin; every password is in {state.passwords_file}")

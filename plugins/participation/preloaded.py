@@ -24,8 +24,10 @@ TASK_MODULES = (
     "participation.embed_tasks",
     "participation.github_tasks",
     "participation.index_tasks",
+    "participation.operators.ask",
     "participation.operators.report",
     "participation.publish_tasks",
+    "participation.review_tasks",
     "participation.steps",
 )
 """What the DAG files import of this package; with it comes all of the domain and of the ledger."""

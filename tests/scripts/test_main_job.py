@@ -126,6 +126,21 @@ def test_files_that_wait_are_shown_under_the_table(tmp_path, monkeypatch, waitin
     assert [line for line in lines if line.startswith("waiting")] == ([said] if said else [])
 
 
+@pytest.mark.parametrize(("left", "oneshot"), [(0, ""), (3, ""), (3, "1")])
+def test_the_end_says_where_people_are_asked(tmp_path, monkeypatch, left, oneshot):
+    """Where somebody waits for a person and the UI stays open; nobody waits for an answer here."""
+    monkeypatch.setenv("STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("ONESHOT", oneshot)
+    display = main_job.Display(tmp_path / "supervisor.log")
+    display.console = Console(record=True, file=io.StringIO(), width=200)
+    figures = FIGURES | {"review": left, "refusal_proposed": 0}
+
+    main_job.show_end(display, StateFolder.from_environment(), figures)
+
+    told = "people: " in display.console.export_text()
+    assert told is (left > 0 and not oneshot)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "documents", "contributions"),
     [

@@ -50,10 +50,11 @@ def browser(system: RealSystem, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def open_question(browser: Browser, system: RealSystem, contribution_id: str) -> None:
     """Find a question in the list of required actions and open it, as a moderator does."""
     subject = asked(system, contribution_id).detail["subject"]
+    title, words, _ = subject.split(" · ")
+    words = words.strip("«»… ")
+    assert '"' not in title + words
     browser.open(f"{system.address}/required_actions")
-    words = subject.split("«")[1].split("»")[0].strip().rstrip("… ")
-    assert '"' not in words
-    browser.click(f'//a[contains(normalize-space(), "{words}")]')
+    browser.click(f'//a[starts-with(normalize-space(), "{title}") and contains(., "{words}")]')
     browser.wait("//button[normalize-space()='Refuser']")
 
 

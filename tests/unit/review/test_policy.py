@@ -137,22 +137,24 @@ anything = st.recursive(
     ),
     max_leaves=6,
 )
-labels = st.sampled_from([*OPTION_LABELS.values(), *OPTION_LABELS, "", "REFUSER"])
+labels = st.sampled_from([*OPTION_LABELS.values(), "", "refuse", "REFUSER"])
+reasons = st.sampled_from([None, "", *REFUSAL_REASONS, "article_1", "spam"])
+nearly = st.fixed_dictionaries(
+    {
+        "chosen_options": st.lists(labels, min_size=1, max_size=2),
+        "params_input": st.fixed_dictionaries(
+            {}, optional={"reason": reasons, "sentence": st.text(), "note": anything}
+        ),
+        "responded_by_user": st.sampled_from([{"id": "4", "name": "Anne"}, {"id": "4"}, None]),
+    }
+)
 
 
 @given(
-    st.fixed_dictionaries(
+    nearly
+    | st.fixed_dictionaries(
         {},
-        optional={
-            "chosen_options": st.lists(labels, max_size=2) | anything,
-            "params_input": st.fixed_dictionaries(
-                {},
-                optional={"reason": st.sampled_from(REFUSAL_REASONS) | anything, "note": anything},
-            )
-            | anything,
-            "responded_by_user": st.fixed_dictionaries({"id": st.text(), "name": st.text()})
-            | anything,
-        },
+        optional=dict.fromkeys(("chosen_options", "params_input", "responded_by_user"), anything),
     )
     | anything
 )
