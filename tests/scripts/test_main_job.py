@@ -133,7 +133,7 @@ def test_the_end_says_where_people_are_asked(tmp_path, monkeypatch, left, onesho
     monkeypatch.setenv("ONESHOT", oneshot)
     display = main_job.Display(tmp_path / "supervisor.log")
     display.console = Console(record=True, file=io.StringIO(), width=200)
-    figures = FIGURES | {"review": left, "refusal_proposed": 0}
+    figures = FIGURES | {"waiting": [], "review": left}
 
     main_job.show_end(display, StateFolder.from_environment(), figures)
 
