@@ -83,8 +83,4 @@ def names_group(validation: Validation | None) -> bool:
 def _quotes(validation: Validation | None) -> tuple[dict[str, object], ...]:
     if validation is None:
         return ()
-    return tuple(
-        evidence.model_dump(mode="json")
-        for evidence in validation.evidence
-        if evidence.article is not None
-    )
+    return tuple(evidence.model_dump(mode="json") for evidence in validation.evidence)

@@ -149,11 +149,7 @@ def _spans(text: str, evidence: Iterable[Evidence], start: int) -> list[tuple[in
 
 def _text(question: Question) -> str:
     written = question.contribution
-    evidence = [
-        item
-        for item in (question.validation.evidence if question.validation else ())
-        if item.article is not None
-    ]
+    evidence = question.validation.evidence if question.validation else ()
     head = (
         f"{category_label(written.category)} · reçue le {day_words(question.received_on)} · "
         f"{markdown(written.contribution_id)} · attend depuis **{age(question.waited_s)}**"
@@ -233,16 +229,22 @@ def _articles(validation: Validation, municipality: str) -> str:
     named = article_words(municipality)
     for article in Article:
         found = validation.assessed.get(article, Assessment.NOT_ASSESSED)
-        quotes = dict.fromkeys(
+        quotes = _quotes(validation, article)
+        name = named[article].removeprefix("l'").removeprefix("la ")
+        rows.append(f"| {name[:1].upper()}{name[1:]} | {_ASSESSMENTS[found]} | {quotes or '–'} |")
+    others = _quotes(validation, None)
+    return "\n".join([*rows, *(["", f"Autres mots relevés : {others}."] if others else [])])
+
+
+def _quotes(validation: Validation, article: Article | None) -> str:
+    """Quote what speaks against an article, or raised a doubt of another kind."""
+    return ", ".join(
+        dict.fromkeys(
             f"« {inert(excerpt(item.quote, SUBJECT_CHARACTERS))} »"
             for item in validation.evidence
             if item.article is article
         )
-        name = named[article].removeprefix("l'").removeprefix("la ")
-        rows.append(
-            f"| {name[:1].upper()}{name[1:]} | {_ASSESSMENTS[found]} | {', '.join(quotes) or '–'} |"
-        )
-    return "\n".join(rows)
+    )
 
 
 def _fault(fault: str) -> str:

@@ -44,13 +44,13 @@ def statement(question: Question, answer: Answer, receipt_code: str) -> str:
 
 
 def quotes_for(validation: Validation | None, reason: str | None) -> list[str]:
-    """Quote the citizen's words for an article; for no article those that raised any doubt."""
+    """Quote the citizen's words for a reason; without one all that raised a doubt."""
     if validation is None:
         return []
     quotes = [
         excerpt(_line(evidence.quote), QUOTE_CHARACTERS)
         for evidence in validation.evidence
-        if evidence.article is not None and reason in (None, evidence.article.value)
+        if reason is None or evidence.article == reason
     ]
     return [quote for quote in dict.fromkeys(quotes) if quote][:QUOTED]
 

@@ -106,6 +106,16 @@ def test_a_second_look_shows_the_first_one():
         assert part in body
 
 
+def test_words_of_no_article_are_marked_too():
+    """A word that nobody knows raises a doubt and breaks nothing."""
+    found = validation(quoted("banc", article=None, rule="forme.mot"), decision="review")
+
+    body = page.body(question(judged=found))
+
+    assert "le ⟦**banc**⟧ du port" in body
+    assert "Autres mots relevés : « banc »." in body
+
+
 def test_an_unreadable_judgement_is_said_to_be_one():
     """No machine's word is made up where there is none."""
     assert "Rien : l'analyse n'a pas abouti" in page.body(question(judged=None))
