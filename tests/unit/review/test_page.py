@@ -164,6 +164,16 @@ def test_a_hostile_text_is_only_words(reader):
     assert "⟨U+202E⟩envers⟨U+200B⟩ ⟨U+E000⟩privé⟨U+E001⟩" in words
 
 
+def test_no_bare_address_is_left_to_be_found(reader):
+    """The UI makes links of addresses in what a reader of Markdown has already understood."""
+    asked = question(HOSTILE, judged=validation(quoted("www.evil.example", HOSTILE)))
+
+    words = "".join(token.content for token in read(reader, page.body(asked)))
+
+    assert "evil.example" in words
+    assert not re.search(r"https?://|www\.|[-.\w+]@", words, re.IGNORECASE)
+
+
 def strong(reader, markdown):
     """List what stands in bold."""
     tokens, found, depth = list(read(reader, markdown)), [], 0

@@ -1,7 +1,7 @@
 """Which answers count: whatever comes back from a form is input from outside."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.review.model import (
@@ -150,6 +150,7 @@ nearly = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=500)
 @given(
     nearly
     | st.fixed_dictionaries(
