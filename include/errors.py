@@ -60,6 +60,18 @@ class RequestRefusedError(ProviderRefusedError):
     """A provider takes the key and refuses this one request; it may well take the next."""
 
 
+class CircuitOpenError(ProviderUnavailableError):
+    """Providers failed so often in a row that none of them is asked for a while."""
+
+
+class BudgetSpentError(ProviderRefusedError):
+    """The next call could cost more than what is left of the day's budget: it is not made."""
+
+
+class AnonymisationDoubtfulError(PermanentError):
+    """Nobody can say that a text names nobody any more: it is not sent."""
+
+
 class LedgerUnavailableError(TransientError):
     """The ledger's database did not answer or went away in the middle; nothing was half written."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from include.contributions.model import (
     BrokenRecord,
@@ -33,6 +33,101 @@ class Reviewer(Protocol):
 
     def classify(self, contribution: Contribution) -> Classification:
         """Name the subject of the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerKey:
+    """What an answer of a language model depends on: asked again, it is the same answer."""
+
+    text_hash: str
+    prompt_hash: str
+    model: str
+    rubric_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question to a language model.
+
+    Attributes:
+        key: Under which the answer is kept.
+        purpose: ``judge`` or ``wording``; for the record of calls.
+        instructions: What to do; never a word of a citizen.
+        data: What to do it with; sent as JSON, in a message of its own.
+        form: JSON schema of the answer.
+    """
+
+    key: AnswerKey
+    purpose: str
+    instructions: str
+    data: Mapping[str, Any]
+    form: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a language model answered: material, not truth.
+
+    Attributes:
+        content: Its words, meant to be JSON.
+        ending: ``answered``; ``cut_off`` at its longest; ``declined`` when it will not answer this.
+        provider: Who was asked in the end.
+        model: What really answered, as the provider names it.
+        input_tokens: As counted by the provider.
+        output_tokens: The same.
+        cost_eur: By the prices of the connection; None where they are not known.
+    """
+
+    content: str
+    ending: Literal["answered", "cut_off", "declined"]
+    provider: str
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_eur: float | None = None
+
+
+class LanguageModel(Protocol):
+    """One or more providers of language models, asked in turn until one answers."""
+
+    name: str
+    """Every provider and model of the chain, in order."""
+
+    parameters: str
+    """What of its settings changes answers."""
+
+    is_outside: bool
+    """Whether a text that is sent leaves the house."""
+
+    concurrency: int
+    """How many questions may be on their way at once."""
+
+    async def ask(self, question: Question) -> Reply:
+        """Ask, within a deadline and a budget.
+
+        Raises:
+            CircuitOpenError: Nobody is asked at the moment; ``retry_after_s`` says how long.
+            ProviderUnavailableError: Nobody answered this question.
+            BudgetSpentError: It was not asked: it could cost more than is left today.
+            ProviderRefusedError: Key, quota, model or request are refused.
+            UnreadableAnswerError: What came back is no answer of the protocol.
+        """
+
+    async def close(self) -> None:
+        """Give connections back."""
+
+
+class AnswerStore(Protocol):
+    """Keeps what was paid for."""
+
+    def kept(self, key: AnswerKey) -> Reply | None:
+        """Return an answer that was given before."""
+
+    def keep(self, key: AnswerKey, reply: Reply) -> None:
+        """Keep an answer before anything is done with it; the first one stays."""
+
+    def close(self) -> None:
+        """Give the connection back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,14 +115,34 @@ class ChunkStore(Protocol):
     ) -> int:
         """Store a batch under the lease and return how many results were new."""
 
+    def split_off(self, lease: Lease, rubric_version: str, item_ids: Sequence[str]) -> None:
+        """Move items to a chunk of their own under another rubric."""
+
 
 @dataclass(slots=True)
 class ChunkCounts:
-    """What one attempt did: contributions taken, results stored, items set aside."""
+    """What one attempt did: contributions taken, results stored, items set aside or moved.
+
+    ``split_off`` counts those that were answered under another rubric than the chunk's.
+    """
 
     taken: int = 0
     stored: int = 0
     set_aside: int = 0
+    split_off: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a step goes through its items.
+
+    Attributes:
+        ahead: Yields a batch in order, and may begin work on what comes next.
+        save_after_s: How long results are held back at most.
+    """
+
+    ahead: Callable[[Sequence[WaitingItem]], Iterable[WaitingItem]] = iter
+    save_after_s: float = SAVE_AFTER_S
 
 
 def judge_chunk(
@@ -135,6 +155,7 @@ def judge_chunk(
     last_attempt: bool = False,
     after_death: bool = False,
     clock: Callable[[], float] = time.monotonic,
+    pace: Pace | None = None,
 ) -> ChunkCounts:
     """Give every contribution of a chunk the result of one step.
 
@@ -150,6 +171,10 @@ def judge_chunk(
         after_death: The attempt before was killed or ran out of time: what it may have been at is
             judged one by one.
         clock: Counts seconds.
+        pace: How the step goes through its items.
+
+    An answer under another rubric than the chunk's is not stored under it: its item is moved to a chunk
+    that has that rubric.
 
     Raises:
         ProcessingError: An item failed in a way that another attempt may mend, or nothing succeeds;
@@ -164,13 +189,14 @@ def judge_chunk(
             f"chunk {chunk_id} was cut under {lease.rubric_version}, the rules are now "
             f"{rubric_version}: the next run judges it anew, or clear this run from `split` on"
         )
-    work = _Work(step, store, lease, progress, clock, last_attempt)
+    pace = pace or Pace()
+    work = _Work(step, store, lease, progress, clock, last_attempt, pace.save_after_s)
     for batch in store.waiting_items(lease, name, NEEDS.get(name, ()), SAVE_EVERY):
         if after_death or any(item.begun for item in batch):
-            for item in batch:
+            for item in pace.ahead(batch):
                 work.judge_alone(item)
         else:
-            work.judge(batch)
+            work.judge(pace.ahead(batch))
         work.save()
         after_death = False
         progress(work.counts)
@@ -188,20 +214,22 @@ class _Work:
     progress: Callable[[ChunkCounts], None]
     clock: Callable[[], float]
     last_attempt: bool
+    save_after_s: float = SAVE_AFTER_S
     counts: ChunkCounts = field(default_factory=ChunkCounts)
     answers: list[Answer] = field(default_factory=list)
     failures: list[ItemFailure] = field(default_factory=list)
+    elsewhere: dict[str, list[str]] = field(default_factory=dict)
     last_error: ProcessingError | None = None
     succeeded: bool = False
 
-    def judge(self, items: Sequence[WaitingItem]) -> None:
+    def judge(self, items: Iterable[WaitingItem]) -> None:
         """Ask the step; what it answers is saved as time goes by, and the rest by :meth:`save`."""
-        hashes = {item.contribution.contribution_id: item.input_hash for item in items}
-        contexts = ((item.contribution.contribution_id, _context(item)) for item in items)
+        hashes: dict[str, str] = {}
+        contexts = (_noted(item, hashes) for item in items)
         saved_at = self.clock()
         for outcome in run_step_over_items(self.step, contexts, strategy=ErrorStrategy.CONTINUE):
             if outcome.error is None:
-                self.answers.append(_answer(outcome, hashes[outcome.item_id]))
+                self._take(outcome, hashes.pop(outcome.item_id))
                 self.succeeded = True
             else:
                 failure = _set_aside(outcome.item_id, outcome.error, self.last_attempt)
@@ -210,7 +238,7 @@ class _Work:
                 if self._looks_broken() and not self.last_attempt:
                     raise outcome.error
             # Failures alone are kept back: the step may turn out to be what is broken.
-            if self.answers and self.clock() - saved_at >= SAVE_AFTER_S:
+            if self.answers and self.clock() - saved_at >= self.save_after_s:
                 self.save()
                 self.progress(self.counts)
                 saved_at = self.clock()
@@ -228,7 +256,7 @@ class _Work:
         self.store.begin_alone(self.lease, self.step.name, item_id)
         try:
             self.judge([item])
-            if self.answers:
+            if self.answers or self.elsewhere:
                 self.save()
             else:
                 self._end_alone(item_id)
@@ -241,11 +269,23 @@ class _Work:
         if (self.answers or self.failures) and not self._looks_broken():
             self._store(self.answers, self.failures)
             self.answers, self.failures = [], []
+        for rubric_version, item_ids in self.elsewhere.items():
+            self.store.split_off(self.lease, rubric_version, item_ids)
+            self.counts.split_off += len(item_ids)
+        self.elsewhere = {}
 
     def finish(self) -> None:
         """Fail when the whole chunk went by and what failed is still kept back."""
         if self.failures and self.last_error is not None:
             raise self.last_error
+
+    def _take(self, outcome: ItemOutcome, input_hash: str) -> None:
+        """Keep an answer for this chunk, or its item for the chunk that its rubric asks for."""
+        result: Any = outcome.result
+        if result.rubric_version == self.lease.rubric_version:
+            self.answers.append(_answer(outcome, input_hash))
+        else:
+            self.elsewhere.setdefault(result.rubric_version, []).append(outcome.item_id)
 
     def _looks_broken(self) -> bool:
         """Say whether many failed and nothing of the chunk succeeded, in earlier attempts either."""
@@ -264,6 +304,12 @@ class _Work:
         # Best effort: the ledger may be what failed, and that error must not hide behind this one.
         with suppress(Exception):
             self.store.end_alone(self.lease, self.step.name, item_id)
+
+
+def _noted(item: WaitingItem, hashes: dict[str, str]) -> tuple[str, ProcessingContext]:
+    item_id = item.contribution.contribution_id
+    hashes[item_id] = item.input_hash
+    return item_id, _context(item)
 
 
 def _context(item: WaitingItem) -> ProcessingContext:

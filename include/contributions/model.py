@@ -210,6 +210,24 @@ class Violation(_Answer):
     message: str
 
 
+class ModelUse(_Answer):
+    """Which language model had its part in an answer, and what that cost.
+
+    ``cost_eur`` is None where the prices are not known; a local model costs nothing.
+    """
+
+    provider: str = Field(description="Connection and host that answered")
+    model: str = Field(description="As the provider names what really answered")
+    prompt: str = Field(description="Hash of the prompts")
+    input_tokens: int = Field(ge=0)
+    output_tokens: int = Field(ge=0)
+    cost_eur: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Validation(_Answer):
     """One contribution held against the charter.
 
@@ -229,6 +247,7 @@ class Validation(_Answer):
     review_reason: str | None = None
     engine: str
     rubric_version: str
+    model_use: ModelUse | None = Field(default=None, exclude_if=_is_none)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Validation":
@@ -260,6 +279,7 @@ class Classification(_Answer):
     confidence: Confidence
     engine: str
     rubric_version: str
+    model_use: ModelUse | None = Field(default=None, exclude_if=_is_none)
 
 
 class Evaluation(_Answer):

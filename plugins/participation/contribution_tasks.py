@@ -20,7 +20,6 @@ from include.contributions import loading, scoring
 from include.contributions.analysis import ChunkCounts, judge_chunk
 from include.contributions.model import MAX_TEXT_CHARACTERS, Contribution
 from include.contributions.processors import contribution_workflow
-from include.contributions.reviewer import embedded_reviewer
 from include.contributions.sources.boundary import cleaned
 from include.dockets import fits
 from include.errors import (
@@ -29,6 +28,7 @@ from include.errors import (
     ReconciliationError,
     ReviewerBelowGateError,
 )
+from participation import reviewing
 from participation.defaults import ANALYSED, CONTRIBUTIONS
 from participation.ledger import books, metrics, outbox
 from participation.ledger.claims import Selection
@@ -123,7 +123,7 @@ def split_work(
         AirflowSkipException: There is nothing to do, with the reason.
     """
     selection = _selection(visit, day, ids, text)
-    rubric = embedded_reviewer(visit.settings.municipality).rubric_version
+    rubric = reviewing.current_rubric(visit)
     visit.works_on(day)
     chunks = visit.analysis.split(selection, rubric, chunk_size)
     visit.input_size = sum(chunk["item_count"] for chunk in chunks)
@@ -173,30 +173,48 @@ def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
     Raises:
         AirflowSkipException: The chunk is settled, as when a task of a green run is cleared.
     """
-    reviewer = embedded_reviewer(visit.settings.municipality)
-    steps = {each.name: each for each in contribution_workflow(reviewer).steps}
     visit.item = f"chunk {chunk_id}"
     visit.works_on(visit.analysis.day_of_chunk(chunk_id))
     visit.context["chunk"] = visit.item
     if visit.analysis.is_settled(chunk_id):
         raise AirflowSkipException(f"{visit.item} is settled already: nothing is left to do")
-    counts = judge_chunk(
-        chunk_id,
-        steps[step],
-        visit.analysis,
-        reviewer.rubric_version,
-        _progress(chunk_id, step),
-        last_attempt=visit.is_last_attempt,
-        after_death=visit.follows_death,
-    )
+    with reviewing.reviewers_for(visit) as reviewers:
+        counts = _judge_under(
+            visit, chunk_id, step, reviewers, visit.analysis.rubric_of_chunk(chunk_id)
+        )
+        for other_id, rubric in visit.analysis.chunks_split_from(chunk_id):
+            alone = _judge_under(visit, other_id, step, reviewers, rubric)
+            counts.taken += alone.taken
+            counts.stored += alone.stored
+            counts.set_aside += alone.set_aside
     visit.input_size, visit.output_size = counts.taken, counts.stored
+    told = {"by_rules_alone": counts.split_off} if counts.split_off else {}
     return {
         "chunk_id": chunk_id,
         "step": step,
         "taken": counts.taken,
         "stored": counts.stored,
         "set_aside": counts.set_aside,
+        **told,
     }
+
+
+def _judge_under(
+    visit: Visit, chunk_id: int, step: str, reviewers: reviewing.Reviewers, rubric: str | None
+) -> ChunkCounts:
+    """Run one step over one chunk with the reviewer of its rubric."""
+    reviewer = reviewers.under(rubric or "")
+    steps = {each.name: each for each in contribution_workflow(reviewer).steps}
+    return judge_chunk(
+        chunk_id,
+        reviewers.once(steps[step]),
+        visit.analysis,
+        reviewer.rubric_version,
+        _progress(chunk_id, step),
+        last_attempt=visit.is_last_attempt,
+        after_death=visit.follows_death,
+        pace=reviewers.pace(reviewer, step),
+    )
 
 
 def settle_states(visit: Visit, outlet_events: Any) -> dict[str, Any]:
@@ -304,9 +322,7 @@ def score_engine(visit: Visit, day: date | None) -> dict[str, Any]:
     Raises:
         ReviewerBelowGateError: The scores and the thresholds they miss.
     """
-    card = scoring.score_reviewer(
-        scoring.load_samples(), embedded_reviewer(visit.settings.municipality)
-    )
+    card = reviewing.scorecard(visit, scoring.load_samples())
     verdict = scoring.Gate().verdict(card)
     visit.works_on(day)
     visit.item = card.rubric_version

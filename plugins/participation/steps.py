@@ -9,7 +9,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, overload
 
@@ -40,7 +40,7 @@ class Visit:
     """What a task function is given: the open ledger, who it is, and where to note its sizes.
 
     ``docket`` is what it hands on; ``follows_death`` says that the attempt before this one was killed
-    or ran out of time.
+    or ran out of time; ``dsn`` opens the ledger once more, for a thread of its own.
     """
 
     connection: Connection
@@ -53,6 +53,7 @@ class Visit:
     output_size: int | None = None
     docket: dict[str, Any] | None = None
     follows_death: bool = False
+    dsn: str = field(default="", repr=False)
 
     @property
     def is_last_attempt(self) -> bool:
@@ -118,7 +119,9 @@ def visit(step: str) -> Iterator[Visit]:
     dsn = ledger_dsn()
     try:
         with session(dsn) as connection, single_runner(connection, attempt):
-            here = Visit(connection, attempt, Settings(), context, received_on=_day(context))
+            here = Visit(
+                connection, attempt, Settings(), context, received_on=_day(context), dsn=dsn
+            )
             here.follows_death = open_metric(
                 connection, here.settings.municipality, attempt, step, here.received_on
             )

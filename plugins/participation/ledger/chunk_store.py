@@ -37,6 +37,71 @@ class ChunkResults(AttemptLedger):
             raise LeaseLostError(f"chunk {chunk_id} is settled already: nothing is left to do")
         return Lease(chunk_id, str(row[0]), str(row[1]))
 
+    def rubric_of_chunk(self, chunk_id: int) -> str | None:
+        """Return the rubric under which a chunk was cut."""
+        row = self.connection.execute(
+            "SELECT rubric_version FROM work_chunk WHERE chunk_id = %s", (chunk_id,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def chunks_split_from(self, chunk_id: int) -> list[tuple[int, str]]:
+        """List the unsettled chunks to which a chunk's items were moved: (chunk id, rubric)."""
+        return self.connection.execute(
+            "SELECT chunk_id, rubric_version FROM work_chunk"
+            " WHERE split_from = %s AND settled_at IS NULL ORDER BY chunk_id",
+            (chunk_id,),
+        ).fetchall()
+
+    def split_off(self, lease: Lease, rubric_version: str, item_ids: Sequence[str]) -> None:
+        """Move items of a chunk to one of the same run under another rubric, made when it is needed.
+
+        A chunk has one rubric, and so has the state of every contribution in it.
+
+        Raises:
+            LeaseLostError: Another attempt holds the chunk now; nothing was moved.
+        """
+        names = {
+            "chunk": lease.chunk_id,
+            "rubric": rubric_version,
+            "own_rubric": lease.rubric_version,
+            "items": list(item_ids),
+            "minutes": LEASE_MINUTES,
+        }
+        with self.connection.transaction():
+            self._hold(lease)
+            row = self.connection.execute(
+                "SELECT chunk_id FROM work_chunk WHERE split_from = %(chunk)s"
+                " AND rubric_version = %(rubric)s AND settled_at IS NULL FOR UPDATE",
+                names,
+            ).fetchone()
+            if row is None:
+                row = self.connection.execute(
+                    "INSERT INTO work_chunk (municipality, received_on, days, rubric_version, dag_id,"
+                    " run_id, position, item_count, claimed_until, split_from)"
+                    " SELECT municipality, received_on, days, %(rubric)s, dag_id, run_id,"
+                    " (SELECT max(o.position) + 1 FROM work_chunk o"
+                    "  WHERE (o.dag_id, o.run_id) = (w.dag_id, w.run_id)),"
+                    " 0, now() + make_interval(mins => %(minutes)s), chunk_id"
+                    " FROM work_chunk w WHERE chunk_id = %(chunk)s RETURNING chunk_id",
+                    names,
+                ).fetchone()
+            assert row is not None  # noqa: S101 - the chunk is held above
+            names["to"] = row[0]
+            moved = self.connection.execute(
+                "UPDATE claim SET chunk_id = %(to)s WHERE chunk_id = %(chunk)s"
+                " AND contribution_id = ANY(%(items)s)",
+                names,
+            ).rowcount
+            self.connection.execute(
+                "UPDATE work_chunk SET item_count = item_count + %(moved)s WHERE chunk_id = %(to)s",
+                {**names, "moved": moved},
+            )
+            self.connection.execute(
+                "DELETE FROM judged_alone WHERE contribution_id = ANY(%(items)s)"
+                " AND rubric_version = %(own_rubric)s",
+                names,
+            )
+
     def is_settled(self, chunk_id: int) -> bool:
         """Say whether every contribution of a chunk has its state: nothing is left to do."""
         query = (
