@@ -64,6 +64,10 @@ class CircuitOpenError(ProviderUnavailableError):
     """Providers failed so often in a row that none of them is asked for a while."""
 
 
+class ProbeUnderwayError(CircuitOpenError):
+    """Somebody tries a provider that failed; what comes of it is known in a moment."""
+
+
 class BudgetSpentError(ProviderRefusedError):
     """The next call could cost more than what is left of the day's budget: it is not made."""
 

@@ -71,10 +71,12 @@ CREATE TABLE provider_state (
     conn_id text PRIMARY KEY,
     failures integer NOT NULL,
     open_until timestamptz,
+    probed_until timestamptz,
     reason text NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE provider_state IS 'Circuit breakers: a provider without a row answers; one with open_until in the future is not asked.';
+COMMENT ON COLUMN provider_state.probed_until IS 'Until then one caller finds out whether the provider is back, and the others wait for that.';
 
 CREATE TABLE wording_suggestion (
     suggestion_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -52,6 +52,7 @@ from include.errors import (
     CircuitOpenError,
     LedgerUnavailableError,
     ParticipationError,
+    ProbeUnderwayError,
     ProviderRefusedError,
     ProviderUnavailableError,
     RequestRefusedError,
@@ -68,6 +69,9 @@ NO_KEY = "none"
 """The client library wants a key, and a local server may want none."""
 
 LONG_ERROR = 300
+
+PROBE_S = 0.2
+"""How often to look whether another caller found a provider back."""
 
 _FIRST_OF: tuple[type[Any], ...] = (
     LedgerUnavailableError,
@@ -176,21 +180,25 @@ class _Guarded(WrapperModel):
         question = asked.question
         settings = ModelSettings(**(model_settings or {}), max_tokens=provider.max_tokens)
         parameters = _asked_for(provider, question, model_request_parameters)
-        deadline = asyncio.get_running_loop().time() + provider.deadline_s
-        for attempt in range(1, exchange.ATTEMPTS + 1):
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + provider.deadline_s
+        attempt = 1
+        while True:
             try:
                 return await self._once(asked, messages, settings, parameters, deadline)
+            except ProbeUnderwayError:
+                wait_s = PROBE_S
+                if clock() + wait_s >= deadline:
+                    raise
             except CircuitOpenError:
                 raise
             except (ProviderUnavailableError, UnreadableAnswerError) as error:
-                is_unreadable = isinstance(error, UnreadableAnswerError)
-                if attempt == (READS if is_unreadable else exchange.ATTEMPTS):
-                    raise
+                most = READS if isinstance(error, UnreadableAnswerError) else exchange.ATTEMPTS
                 wait_s = _wait_s(error, attempt)
-                if asyncio.get_running_loop().time() + wait_s >= deadline:
+                if attempt >= most or clock() + wait_s >= deadline:
                     raise
-                await asyncio.sleep(wait_s)
-        raise AssertionError("the last attempt returns or raises")
+                attempt += 1
+            await asyncio.sleep(wait_s)
 
     async def _once(
         self,

@@ -12,7 +12,12 @@ from decimal import Decimal
 import psycopg
 
 from include.contributions.sources.boundary import cleaned
-from include.errors import BudgetSpentError, CircuitOpenError, LedgerUnavailableError
+from include.errors import (
+    BudgetSpentError,
+    CircuitOpenError,
+    LedgerUnavailableError,
+    ProbeUnderwayError,
+)
 from include.ports import AnswerKey, Reply
 from participation.ledger.connection import Connection
 from participation.ledger.locks import hold
@@ -127,6 +132,7 @@ class ModelCalls:
 
         Raises:
             CircuitOpenError: The provider is left alone for ``retry_after_s``.
+            ProbeUnderwayError: Another caller finds out whether it is back.
             BudgetSpentError: The call could pass the day's budget.
         """
         with self._ledger() as connection, connection.transaction():
@@ -213,7 +219,7 @@ class ModelCalls:
             if open_s is None and failures < limits.failures:
                 return LeftAlone(None, is_new=False)
             row = connection.execute(
-                "UPDATE provider_state SET open_until = greatest(open_until,"
+                "UPDATE provider_state SET probed_until = NULL, open_until = greatest(open_until,"
                 " now() + make_interval(secs => %s)) WHERE conn_id = %s"
                 " RETURNING extract(epoch FROM open_until - now())::float8",
                 (limits.open_s if open_s is None else open_s, limits.conn_id),
@@ -240,25 +246,30 @@ class ModelCalls:
 
     def _check_open(self, connection: Connection, limits: Limits, *, take_turn: bool) -> None:
         row = connection.execute(
-            "SELECT extract(epoch FROM open_until - now())::float8, reason FROM provider_state"
-            " WHERE conn_id = %s AND open_until IS NOT NULL",
+            "SELECT extract(epoch FROM open_until - now())::float8, probed_until > now(), reason"
+            " FROM provider_state WHERE conn_id = %s AND open_until IS NOT NULL",
             (limits.conn_id,),
         ).fetchone()
         if row is None:
             return
-        left_s, reason = row
+        left_s, is_probed, reason = row
         if left_s > 0:
             raise CircuitOpenError(
                 f"connection {limits.conn_id} is left alone for another {left_s:.0f} s: {reason}",
                 max(1.0, float(left_s)),
             )
-        if take_turn:
-            # Half open: this caller tries, the others wait for what comes of it.
-            connection.execute(
-                "UPDATE provider_state SET open_until = now() + make_interval(secs => %s)"
-                " WHERE conn_id = %s",
-                (limits.open_s, limits.conn_id),
+        if not take_turn:
+            return
+        if is_probed:
+            raise ProbeUnderwayError(
+                f"connection {limits.conn_id} is being tried again: {reason}", limits.open_s
             )
+        # Half open: this caller tries, the others wait for what comes of it.
+        connection.execute(
+            "UPDATE provider_state SET probed_until = now() + make_interval(secs => %s)"
+            " WHERE conn_id = %s",
+            (limits.open_s, limits.conn_id),
+        )
 
     @staticmethod
     def _check_budget(connection: Connection, limits: Limits, most: Charge) -> None:

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.contributions.model import Article, Decision
-from include.contributions.model_answers import AnswerForm, SentText, find, read_answer, read_wording
+from include.contributions.model_answers import (
+    AnswerForm,
+    SentText,
+    find,
+    read_answer,
+    read_wording,
+)
 from include.errors import UnreadableAnswerError
 from tests.stub_provider import opinion
 
