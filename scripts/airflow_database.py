@@ -69,6 +69,20 @@ def stored_connection(dsn: str, conn_id: str, fernet_key: str) -> Mapping[str, A
     }
 
 
+def ensure_pool(dsn: str, name: str, slots: int, description: str) -> None:
+    """Make a pool unless there is one of that name: an operator may have changed its slots.
+
+    Raises:
+        psycopg.Error: The database did not answer, or holds no tables of Airflow.
+    """
+    with psycopg.connect(dsn, connect_timeout=10) as connection:
+        connection.execute(
+            "INSERT INTO slot_pool (pool, slots, description, include_deferred)"
+            " VALUES (%s, %s, %s, false) ON CONFLICT (pool) DO NOTHING",
+            [name, slots, description],
+        )
+
+
 def migrated_to(dsn: str) -> str | None:
     """The version that :func:`note_version` noted; None in a database where it never did.
 

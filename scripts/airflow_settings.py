@@ -13,6 +13,13 @@ from state_folder import ROOT, USERS, StateFolder
 PREFERRED_UI_PORT = 8080
 """Where people expect Airflow; any other free port when it is taken."""
 
+OWN_CONNECTIONS = "AIRFLOW_CONN_PARTICIPATION_"
+"""Connections that whoever starts this may give; the ledger's is ours."""
+
+LLM_POOL = "participation_llm"
+LLM_POOL_SLOTS = 128
+"""As many as Airflow's default pool has: without a model nothing waits for a slot."""
+
 PRELOADED_MODULES = (
     "airflow",
     "airflow.executors.local_executor",
@@ -68,11 +75,15 @@ def ui_address(ports: Ports) -> str:
 def environment(
     state: StateFolder, ports: Ports, *, airflow_dsn: str, ledger_dsn: str, inbox: Path
 ) -> dict[str, str]:
-    """Environment of every component: ours without Airflow's variables, then the settings."""
+    """Environment of every component: ours without Airflow's variables, then the settings.
+
+    Of Airflow's variables the connections named ``participation_...`` are kept.
+    """
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AIRFLOW", "PYTHON", "PG", "MAKE", "MFLAGS"))
+        or name.startswith(OWN_CONNECTIONS)
     }
     exceptions = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     local = ",".join(filter(None, [exceptions, "127.0.0.1", "localhost"]))
@@ -85,6 +96,7 @@ def environment(
             "PARTICIPATION_REPORTS": str(state.reports),
             "PARTICIPATION_DOCUMENTS": str(state.documents),
             "PARTICIPATION_DATASETS": str(state.datasets),
+            "PARTICIPATION_LLM_POOL": LLM_POOL,
             # The dags and plugins folders come last on the path of Airflow by themselves.
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins"))),
             "PYTHONUNBUFFERED": "1",

@@ -21,7 +21,7 @@ import psycopg
 import airflow_database
 import processes
 from accounts import NoAccountError
-from airflow_settings import Ports, environment, ui_address
+from airflow_settings import LLM_POOL, LLM_POOL_SLOTS, Ports, environment, ui_address
 from components import Component, airflow_components
 from health import SILENCE_LIMIT_S
 from include.errors import ConfigurationError, ParticipationError
@@ -356,11 +356,17 @@ class Supervisor:
         if applied:
             self.say(f"ledger: {len(applied)} new migration(s)")
         installed = version("apache-airflow")
-        if airflow_database.migrated_to(self.postgres.airflow_dsn) == installed:
-            return
-        self.say("preparing Airflow's database")
-        self._airflow("db", "migrate")
-        airflow_database.note_version(self.postgres.airflow_dsn, installed)
+        if airflow_database.migrated_to(self.postgres.airflow_dsn) != installed:
+            self.say("preparing Airflow's database")
+            self._airflow("db", "migrate")
+            airflow_database.note_version(self.postgres.airflow_dsn, installed)
+        # Before anything is scheduled: tasks of a pool that is not there wait for ever.
+        airflow_database.ensure_pool(
+            self.postgres.airflow_dsn,
+            LLM_POOL,
+            LLM_POOL_SLOTS,
+            "Tasks that may ask a language model; fewer slots, fewer questions at once.",
+        )
 
     def _airflow(self, *arguments: str) -> None:
         log = self.state.logs / "migrate.log"

@@ -14,7 +14,7 @@ from include.contributions.model_answers import PLACEHOLDER, read_wording
 from include.contributions.model_prompts import wording_prompt
 from include.contributions.normalisation import fold
 from include.contributions.sources.boundary import cleaned
-from include.errors import PermanentError, UnreadableAnswerError
+from include.errors import UnreadableAnswerError
 from include.municipality import Municipality
 from include.ports import AnswerKey, LanguageModel, Question, Reply, Reviewer
 
@@ -74,7 +74,7 @@ async def suggest_wording(
     text = contribution.text
     try:
         sent = anonymise(text) if anonymise else text
-    except PermanentError:
+    except Exception:  # noqa: BLE001 - whatever went wrong, the text stays here
         return Suggestion(None, "anonymisation_doubtful", prompt.hash)
     text_hash = hashlib.sha256(sent.encode("utf-8", "surrogatepass")).hexdigest()
     text_id = f"texte-{text_hash[:12]}"

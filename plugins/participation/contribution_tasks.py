@@ -34,6 +34,7 @@ from participation.ledger import books, metrics, outbox
 from participation.ledger.claims import Selection
 from participation.ledger.evaluations import save_evaluation
 from participation.ledger.loading import LedgerLoading
+from participation.settings import Settings
 from participation.steps import Visit, step_task
 
 SINGLE_SOURCE = "rest"
@@ -347,17 +348,19 @@ def score_engine(visit: Visit, day: date | None) -> dict[str, Any]:
 
 def judge_chunks(chunk_ids: Any, **task_arguments: Any) -> Any:
     """Build the mapped task group ``judge``: validate, classify and evaluate, chunk by chunk."""
+    pool = Settings().llm_pool
 
     @task_group(
         tooltip="One instance per chunk of contributions; a retry repeats only its own chunk."
     )
     def judge_chunk_group(chunk_id: int) -> None:
-        @step_task(map_index_template="{{ chunk }}", **task_arguments)
+        @step_task(map_index_template="{{ chunk }}", pool=pool, **task_arguments)
         def validate(chunk_id: int, *, visit: Visit) -> dict[str, Any]:
             """Hold each contribution of the chunk against the charter (agent Forseti).
 
-            Writes one `step_result` per contribution: accept, review or refusal_proposed, with
-            the quoted words it rests on. Safe to repeat: what is stored is not judged again.
+            By the rules, and by a language model beside them where one is connected. Writes one
+            `step_result` per contribution: accept, review or refusal_proposed, with the quoted words
+            it rests on. Safe to repeat: what is stored is not judged again.
             """
             return judge(visit, chunk_id, "validate")
 

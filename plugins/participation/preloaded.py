@@ -28,7 +28,9 @@ TASK_MODULES = (
     "participation.operators.report",
     "participation.publish_tasks",
     "participation.review_tasks",
+    "participation.settings",
     "participation.steps",
+    "participation.wording_tasks",
 )
 """What the DAG files import of this package; with it comes all of the domain and of the ledger."""
 

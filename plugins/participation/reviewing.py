@@ -6,7 +6,7 @@ rules alone under a rubric of its own, and again once a provider is back.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -111,12 +111,17 @@ def model_reviewer(
     model = ConnectedModel(chain, calls)
     return ModelReviewer(
         rules,
-        _town(municipality),
+        town_of(municipality),
         Asking(model, calls),
-        anonymise=anonymised if model.is_outside else None,
+        anonymise=anonymise_for(model),
         min_confidence=max(each.min_confidence for each in chain),
         patient=patient,
     )
+
+
+def anonymise_for(model: ConnectedModel) -> Callable[[str], str] | None:
+    """Return what a text goes through before it is sent; None for a model in the house."""
+    return anonymised if model.is_outside else None
 
 
 def current_rubric(visit: Visit) -> str:
@@ -154,5 +159,6 @@ def scorecard(visit: Visit, samples: Sequence[scoring.Sample]) -> scoring.Scorec
 
 
 @lru_cache(maxsize=4)
-def _town(municipality: str) -> Municipality:
+def town_of(municipality: str) -> Municipality:
+    """Return a town's charter and words; read on the first call in a process."""
     return load_municipality(DATA / municipality)

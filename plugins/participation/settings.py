@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     """A stronger recogniser of names for what leaves the house, such as ``spacy:fr_core_news_lg``; it must
     be installed, nothing is downloaded. Empty: the rules alone."""
 
+    llm_pool: str = "default_pool"
+    """Airflow pool of the tasks that may ask a language model. ``make run`` and compose make one of
+    their own, whose slots an operator may lower; a pool that is not there would hold tasks for ever."""
+
     @property
     def may_write_citizens_words(self) -> bool:
         """Whether what is written to ``datasets`` stays in the house.

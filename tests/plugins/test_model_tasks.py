@@ -16,7 +16,7 @@ from include import exchange
 from include.contributions import scoring
 from include.contributions.reviewer import embedded_reviewer
 from include.errors import CircuitOpenError, ConfigurationError, ProcessingError
-from participation import contribution_tasks, reviewing, steps
+from participation import contribution_tasks, reviewing, steps, wording_tasks
 from participation.defaults import ParticipationRetryPolicy
 from participation.ledger.chunk_store import ChunkResults
 from tests.stub_provider import Provider, completion, opinion, send, status
@@ -454,3 +454,47 @@ def test_results_of_two_rubrics_stay_apart(ledger, fill, run, connect_model, pro
         "SELECT split_from, item_count FROM work_chunk WHERE split_from IS NOT NULL"
     ).fetchall()
     assert (split_from, items) == (chunk_id, 6)
+
+
+def test_a_wording_is_suggested_once_and_beside_the_text(
+    ledger, fill, instance, connect_model, provider
+):
+    """Stored as a suggestion, or as the reason why there is none; the citizen's text stays."""
+    fill(ledger, count=2)
+    ids = [
+        each for (each,) in ledger.execute("SELECT contribution_id FROM contribution ORDER BY 1")
+    ]
+    words = {
+        "Le banc a0 du quai d'Audierne est cassé.": "Le banc a0 du quai d'Audierne est abîmé.",
+        "Le banc a1 du quai d'Audierne est cassé.": "Le banc a1 du quai de Douarnenez est cassé.",
+    }
+    provider.opinion_of = lambda asked: {"id": asked["id"], "suggestion": words[asked["texte"]]}
+    before = ledger.execute("SELECT constat_factuel FROM contribution ORDER BY 1").fetchall()
+    instance.task_id = "suggest"
+
+    with steps.visit("suggest") as here:
+        told = wording_tasks.suggest(here, ids)
+    with (
+        pytest.raises(AirflowSkipException, match="was asked about every text"),
+        steps.visit("suggest") as here,
+    ):
+        wording_tasks.suggest(here, ids)
+
+    assert told["outcomes"] == {"suggested": 1, "new_name": 1}
+    assert ledger.execute(
+        "SELECT suggestion, objection FROM wording_suggestion ORDER BY suggestion_id"
+    ).fetchall() == [("Le banc a0 du quai d'Audierne est abîmé.", None), (None, "new_name")]
+    assert (
+        ledger.execute("SELECT constat_factuel FROM contribution ORDER BY 1").fetchall() == before
+    )
+    assert states(ledger) == {"pending by rules": 2}
+
+
+def test_without_a_model_nothing_is_suggested(ledger, fill, instance, connections):
+    fill(ledger, count=1)
+
+    with (
+        pytest.raises(AirflowSkipException, match="no model is connected"),
+        steps.visit("suggest") as here,
+    ):
+        wording_tasks.suggest(here, ["a:0"])

@@ -5,10 +5,10 @@ import re
 import pytest
 import yaml
 
-from airflow_settings import PRELOADED_MODULES
+from airflow_settings import LLM_POOL, PRELOADED_MODULES, Ports, environment
 from include.municipality import DATA
 from participation.settings import Settings
-from state_folder import ROOT
+from state_folder import ROOT, StateFolder
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text("utf-8"))
 ENVIRONMENT = COMPOSE["x-airflow-environment"]
@@ -58,3 +58,35 @@ def test_another_town_is_another_folder():
     assert ENVIRONMENT["PARTICIPATION_MUNICIPALITY"] == variable
     assert f"#PARTICIPATION_MUNICIPALITY={default}\n" in example
     assert (DATA / default).is_dir()
+
+
+def test_the_pool_of_the_model_is_made_wherever_tasks_are_told_to_use_it():
+    """Tasks of a pool that is not there wait for ever; without the setting they use the default one."""
+    init = COMPOSE["services"]["airflow-init"]["command"][-1]
+
+    assert ENVIRONMENT["PARTICIPATION_LLM_POOL"] == LLM_POOL
+    assert f"airflow pools set {LLM_POOL} " in init
+    assert Settings.model_fields["llm_pool"].default == "default_pool"
+    assert "LLM_POOL" in (ROOT / "scripts" / "supervisor.py").read_text("utf-8")
+
+
+def test_own_connections_reach_the_components_and_no_other_variable_of_airflow(
+    monkeypatch, tmp_path
+):
+    """`make run` takes a model's connection from the environment, and nobody else's settings."""
+    monkeypatch.setenv("AIRFLOW_CONN_PARTICIPATION_LLM", "{}")
+    monkeypatch.setenv("AIRFLOW_CONN_PARTICIPATION_DB", "postgres://elsewhere")
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "of another installation")
+    state = StateFolder.at(tmp_path / "state")
+
+    env = environment(
+        state,
+        Ports(),
+        airflow_dsn="postgresql://u:p@h:1/airflow",
+        ledger_dsn="postgresql://u:p@h:1/ledger",
+        inbox=tmp_path,
+    )
+
+    assert env["AIRFLOW_CONN_PARTICIPATION_LLM"] == "{}"
+    assert "elsewhere" not in env["AIRFLOW_CONN_PARTICIPATION_DB"]
+    assert env["AIRFLOW__CORE__FERNET_KEY"] == state.secrets["fernet_key"]
