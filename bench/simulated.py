@@ -119,6 +119,10 @@ class PreparingStore:
         """As the store does."""
         return self.store.save(lease, step, answers, failures)
 
+    def split_off(self, lease: Lease, rubric_version: str, item_ids: Sequence[str]) -> None:
+        """As the store does."""
+        self.store.split_off(lease, rubric_version, item_ids)
+
 
 def records(numbers: Iterable[int], day: date) -> Iterator[Record]:
     """Yield one readable entry per number."""

@@ -7,6 +7,7 @@ then says so and is stored under a rubric of its own, so that it is judged again
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -99,6 +100,8 @@ class ModelReviewer:
         min_confidence: Below it a model's acceptance is not used.
         patient: Whether an outage is raised, for a retry to wait for its end, instead of answered
             with the rules alone.
+        until: Moment of the monotonic clock after which nobody is asked any more: what is left of a
+            task's time is for the rules; None without a limit.
     """
 
     rules: Reviewer
@@ -107,6 +110,7 @@ class ModelReviewer:
     anonymise: Callable[[str], str] | None = None
     min_confidence: float = MIN_CONFIDENCE
     patient: bool = False
+    until: float | None = None
     engine: str = ENGINE
     rubric_version: str = field(init=False)
     alone: RulesAlone = field(init=False)
@@ -180,7 +184,7 @@ class ModelReviewer:
         self.asking.close(wait_s)
 
     def _begin(self, contribution: Contribution) -> None:
-        if self._by_rules(contribution).review_reason in NEVER_ASKED:
+        if self._is_late() or self._by_rules(contribution).review_reason in NEVER_ASKED:
             return
         text = self._sent(contribution.text)
         if text is None:
@@ -196,9 +200,8 @@ class ModelReviewer:
         if text is None:
             stamp = Stamp(f"{ENGINE}, not sent", self.rubric_version)
             return _Found(stamp, reason="anonymisation_doubtful")
-        question = self._question(text)
         try:
-            reply = self.asking.result(question, lambda reply: _readable(reply, _id(text)))
+            reply = self._reply(text)
         except CircuitOpenError as error:
             if self.patient and (error.retry_after_s or 0) <= PATIENCE_S:
                 raise
@@ -211,6 +214,14 @@ class ModelReviewer:
                 Stamp(f"{ENGINE}, unreadable", self.rubric_version), reason="unreadable_answer"
             )
         return self._weighed(reply, text)
+
+    def _reply(self, text: SentText) -> Reply:
+        if self._is_late():
+            raise ProviderUnavailableError("no time is left to ask")
+        return self.asking.result(self._question(text), lambda reply: _readable(reply, _id(text)))
+
+    def _is_late(self) -> bool:
+        return self.until is not None and time.monotonic() >= self.until
 
     def _weighed(self, reply: Reply, text: SentText) -> _Found:
         stamp = Stamp(

@@ -6,6 +6,7 @@ rules alone under a rubric of its own, and again once a provider is back.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,9 @@ from participation.steps import Visit
 
 MODEL_SAVE_AFTER_S = 0.5
 """A model's results become rows as they come; the answers behind them are kept one by one anyway."""
+
+SHARE_FOR_ASKING = 0.6
+"""Of the time limit of a task's last attempt; the rules need little of the rest, a call its deadline."""
 
 ASKING_STEPS = ("validate", "classify")
 
@@ -86,6 +90,7 @@ def reviewers_for(visit: Visit, *, patient: bool | None = None) -> Iterator[Revi
     calls = ModelCalls(lambda: connect(visit.dsn), attempt.dag_id, attempt.run_id)
     waits = not visit.is_last_attempt if patient is None else patient
     reviewer = model_reviewer(visit.settings.municipality, rules, chain, calls, patient=waits)
+    reviewer.until = None if waits else _last_question(visit)
     try:
         yield Reviewers(reviewer, reviewer.alone)
     except Exception:
@@ -117,6 +122,12 @@ def model_reviewer(
         min_confidence=max(each.min_confidence for each in chain),
         patient=patient,
     )
+
+
+def _last_question(visit: Visit) -> float | None:
+    """Say when a last attempt stops asking: nobody goes on where it ends for want of time."""
+    limit = getattr(visit.context.get("task"), "execution_timeout", None)
+    return None if limit is None else time.monotonic() + limit.total_seconds() * SHARE_FOR_ASKING
 
 
 def anonymise_for(model: ConnectedModel) -> Callable[[str], str] | None:

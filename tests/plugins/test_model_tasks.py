@@ -2,7 +2,9 @@
 
 import json
 import logging
-from datetime import date
+import time
+from datetime import date, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -435,6 +437,26 @@ def test_the_gate_is_held_against_the_rules_where_nobody_answers(
         card = reviewing.scorecard(here, scoring.load_samples()[:12])
 
     assert card.engine == "embedded, provider unavailable"
+
+
+def test_a_last_attempt_leaves_time_for_the_rules(
+    ledger, fill, run, connect_model, provider, monkeypatch
+):
+    """A slow model must not make the day's chain red: what it had no time for is the rules' alone."""
+    connect_model(max_concurrency=1)
+    provider.delay_s = 0.15
+    fill(ledger, count=12)
+    (chunk_id,) = run.split()
+    limited = SimpleNamespace(execution_timeout=timedelta(seconds=1))
+    real = steps.get_current_context
+    monkeypatch.setattr(steps, "get_current_context", lambda: {**real(), "task": limited})
+    start = time.monotonic()
+
+    told = run.judge(chunk_id, "validate", last=True)
+
+    assert time.monotonic() - start < 3
+    assert 0 < told["by_rules_alone"] < 12
+    assert told["stored"] == 12
 
 
 def test_results_of_two_rubrics_stay_apart(ledger, fill, run, connect_model, provider):
