@@ -77,7 +77,7 @@ def main() -> int:
     for name in names:
         sizes = asked.sizes or (QUICK if asked.quick else SIZES)[name]
         began = time.monotonic()
-        measured = MEASURES[name]
+        measured: Callable[..., dict[str, Any]] = MEASURES[name]
         if name in {"documents", "anonymisation"}:
             measured = partial(measured, data=asked.data)
         figures = measured(sizes)
