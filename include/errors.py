@@ -72,10 +72,6 @@ class BudgetSpentError(ProviderRefusedError):
     """The next call could cost more than what is left of the day's budget: it is not made."""
 
 
-class AnonymisationDoubtfulError(PermanentError):
-    """Nobody can say that a text names nobody any more: it is not sent."""
-
-
 class LedgerUnavailableError(TransientError):
     """The ledger's database did not answer or went away in the middle; nothing was half written."""
 

@@ -8,6 +8,7 @@ Neighbours: documents and the model engine send nothing outside that did not com
 from include.anonymisation.anonymiser import VERSION, anonymise, anonymise_for_outside
 from include.anonymisation.model import (
     AnonymisationError,
+    Anonymise,
     Anonymised,
     Doubt,
     Kind,
@@ -20,6 +21,7 @@ from include.anonymisation.pseudonyms import Pseudonyms
 __all__ = [
     "VERSION",
     "AnonymisationError",
+    "Anonymise",
     "Anonymised",
     "Doubt",
     "Kind",

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from include.errors import PermanentError
 
@@ -163,3 +163,7 @@ class Anonymised:
         if position < found.new_end:
             return found.end if is_end else found.start
         return position - found.new_end + found.end
+
+
+Anonymise: TypeAlias = Callable[[str], Anonymised]
+"""Makes a text anonymous, or raises: of an anonymiser with all its choices made."""

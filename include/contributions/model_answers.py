@@ -7,11 +7,11 @@ not stand there is dropped.
 import json
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from include.anonymisation import Anonymised
 from include.contributions.model import Article, Category, Confidence, Decision
 from include.errors import UnreadableAnswerError
 
@@ -20,7 +20,7 @@ MIN_QUOTE_LETTERS = 4
 """Less than a word of four letters stands in any text, and proves nothing."""
 
 PLACEHOLDER = re.compile(r"\[[^\[\]\n]{1,40}\]")
-"""What stands for the words of a person that were taken out, such as ``[nom]``."""
+"""What stands for the words of a person that were taken out, such as ``[PERSONNE_1]``."""
 
 _FENCE = re.compile(r"\A\s*```(?:json)?[ \t]*\n(.*)\n[ \t]*```\s*\Z", re.DOTALL | re.IGNORECASE)
 _LOOSE = {"'": "['’ʼ‘]", "’": "['’ʼ‘]", '"': '["“”«»]', "…": r"(?:…|\.\.\.)", "-": "[-‐‑–]"}
@@ -124,63 +124,31 @@ class SentText:
 
     Attributes:
         original: The citizen's own.
-        sent: The same, or with placeholders where something was taken out.
+        anonymised: The same without the persons in it; None where it was sent as it is.
     """
 
     original: str
-    sent: str
+    anonymised: Anonymised | None = None
+
+    @property
+    def sent(self) -> str:
+        """What the model was given."""
+        return self.original if self.anonymised is None else self.anonymised.text
 
     def locate(self, quote: str) -> tuple[int, int] | None:
         """Find where a model's quote stands in the citizen's own text; None where it does not.
 
-        A quote that holds a placeholder is given back the words that it stands for.
+        A quote that holds a surrogate is given back the words that it stands for.
 
-        >>> SentText("Merci à Yann, du port.", "Merci à [nom], du port.").locate("[nom], du port")
-        (8, 21)
-        >>> SentText("Le banc est cassé.", "Le banc est cassé.").locate("Le mur est cassé") is None
+        >>> SentText("Le banc est cassé.").locate("banc est cassé")
+        (3, 17)
+        >>> SentText("Le banc est cassé.").locate("Le mur est cassé") is None
         True
         """
         found = find(self.sent, quote)
-        if found is None or self.sent == self.original:
+        if found is None or self.anonymised is None:
             return found
-        return self._mapped(*found)
-
-    def _mapped(self, start: int, end: int) -> tuple[int, int] | None:
-        pieces = self._pieces()
-        if pieces is None:
-            return None
-        begin = finish = None
-        for (sent_at, own_at, length), (after_sent, after_own, _) in pairwise(
-            (*pieces, (len(self.sent), len(self.original), 0))
-        ):
-            if sent_at <= start < after_sent:
-                begin = min(own_at + start - sent_at, own_at + length)
-            if sent_at < end <= after_sent:
-                inside = end - sent_at
-                finish = own_at + inside if inside <= length else after_own
-        if begin is None or finish is None or begin >= finish:
-            return None
-        return begin, finish
-
-    def _pieces(self) -> list[tuple[int, int, int]] | None:
-        """Pair what was kept with where it stands in both: (in sent, in the original, length)."""
-        pieces: list[tuple[int, int, int]] = []
-        sent_at = own_at = 0
-        for gap in (*PLACEHOLDER.finditer(self.sent), None):
-            end = gap.start() if gap else len(self.sent)
-            piece = self.sent[sent_at:end]
-            if gap is None:
-                place = len(self.original) - len(piece)
-                place = place if place >= own_at and self.original.endswith(piece) else -1
-            else:
-                # What was taken out was one character at least.
-                place = self.original.find(piece, own_at + bool(pieces))
-            if place < 0 or (not pieces and place > 0):
-                return None
-            pieces.append((sent_at, place, len(piece)))
-            own_at = place + len(piece)
-            sent_at = gap.end() if gap else end
-        return pieces
+        return self.anonymised.original_span(*found)
 
 
 def find(text: str, quote: str) -> tuple[int, int] | None:

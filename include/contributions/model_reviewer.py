@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
+from include.anonymisation import Anonymise
 from include.contributions import model_combining
 from include.contributions.model import (
     Classification,
@@ -96,7 +97,7 @@ class ModelReviewer:
         town: Whose charter.
         asking: The model, and what it answered before.
         anonymise: Takes out of a text what would make a person recognisable, or raises
-            :class:`include.errors.AnonymisationDoubtfulError`; None for a model in the house.
+            :class:`include.anonymisation.AnonymisationError`; None for a model in the house.
         min_confidence: Below it a model's acceptance is not used.
         patient: Whether an outage is raised, for a retry to wait for its end, instead of answered
             with the rules alone.
@@ -107,7 +108,7 @@ class ModelReviewer:
     rules: Reviewer
     town: Municipality
     asking: Asking
-    anonymise: Callable[[str], str] | None = None
+    anonymise: Anonymise | None = None
     min_confidence: float = MIN_CONFIDENCE
     patient: bool = False
     until: float | None = None
@@ -177,7 +178,7 @@ class ModelReviewer:
 
     def question(self, text: str) -> Question:
         """Write the question about a text, as it would be sent."""
-        return self._question(SentText(text, text))
+        return self._question(SentText(text))
 
     def close(self, wait_s: float = LEAVE_S) -> None:
         """Wait for what is on its way, keep it, and leave."""
@@ -247,7 +248,7 @@ class ModelReviewer:
     def _as_sent(self, text: str) -> SentText | None:
         """Take a text as it may be sent; None for one that may not."""
         if self.anonymise is None:
-            return SentText(text, text)
+            return SentText(text)
         try:
             return SentText(text, self.anonymise(text))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the text stays here

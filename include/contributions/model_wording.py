@@ -6,9 +6,10 @@ bring any fact, and the rules must not find it worse than what the citizen wrote
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from include.anonymisation import Anonymise
 from include.contributions.model import Assessment, Contribution, Decision
 from include.contributions.model_answers import PLACEHOLDER, read_wording
 from include.contributions.model_prompts import wording_prompt
@@ -56,7 +57,7 @@ async def suggest_wording(
     model: LanguageModel,
     town: Municipality,
     reviewer: Reviewer,
-    anonymise: Callable[[str], str] | None = None,
+    anonymise: Anonymise | None = None,
 ) -> Suggestion:
     """Ask for another wording and look at what comes.
 
@@ -73,7 +74,7 @@ async def suggest_wording(
     prompt = wording_prompt(town, anonymised=anonymise is not None)
     text = contribution.text
     try:
-        sent = anonymise(text) if anonymise else text
+        sent = anonymise(text).text if anonymise else text
     except Exception:  # noqa: BLE001 - whatever went wrong, the text stays here
         return Suggestion(None, "anonymisation_doubtful", prompt.hash)
     text_hash = hashlib.sha256(sent.encode("utf-8", "surrogatepass")).hexdigest()

@@ -7,17 +7,19 @@ rules alone under a rubric of its own, and again once a provider is back.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
+from include.anonymisation import Anonymise, anonymise_for_outside
+from include.anonymisation.measures import sentences
+from include.anonymisation.recognisers import recogniser_of
 from include.contributions import scoring
 from include.contributions.analysis import Pace
 from include.contributions.model_asking import Asking
 from include.contributions.model_reviewer import ModelReviewer, RulesAlone
 from include.contributions.reviewer import EmbeddedReviewer, embedded_reviewer
-from include.documents.anonymising import anonymised
 from include.errors import BudgetSpentError, CircuitOpenError
 from include.municipality import DATA, Municipality, load_municipality
 from include.ports import Reviewer
@@ -25,6 +27,7 @@ from include.processing.model import Step
 from participation.hooks.language_models import ConnectedModel, Provider, connected_chain
 from participation.ledger.connection import connect
 from participation.ledger.model_calls import ModelCalls
+from participation.settings import Settings
 from participation.steps import Visit
 
 MODEL_SAVE_AFTER_S = 0.5
@@ -89,7 +92,7 @@ def reviewers_for(visit: Visit, *, patient: bool | None = None) -> Iterator[Revi
     attempt = visit.attempt
     calls = ModelCalls(lambda: connect(visit.dsn), attempt.dag_id, attempt.run_id)
     waits = not visit.is_last_attempt if patient is None else patient
-    reviewer = model_reviewer(visit.settings.municipality, rules, chain, calls, patient=waits)
+    reviewer = model_reviewer(visit.settings, rules, chain, calls, patient=waits)
     reviewer.until = None if waits else _last_question(visit)
     try:
         yield Reviewers(reviewer, reviewer.alone)
@@ -105,7 +108,7 @@ def reviewers_for(visit: Visit, *, patient: bool | None = None) -> Iterator[Revi
 
 
 def model_reviewer(
-    municipality: str,
+    settings: Settings,
     rules: EmbeddedReviewer,
     chain: Sequence[Provider],
     calls: ModelCalls,
@@ -116,9 +119,9 @@ def model_reviewer(
     model = ConnectedModel(chain, calls)
     return ModelReviewer(
         rules,
-        town_of(municipality),
+        town_of(settings.municipality),
         Asking(model, calls),
-        anonymise=anonymise_for(model),
+        anonymise=anonymise_for(model, settings),
         min_confidence=max(each.min_confidence for each in chain),
         patient=patient,
     )
@@ -130,9 +133,21 @@ def _last_question(visit: Visit) -> float | None:
     return None if limit is None else time.monotonic() + limit.total_seconds() * SHARE_FOR_ASKING
 
 
-def anonymise_for(model: ConnectedModel) -> Callable[[str], str] | None:
-    """Return what a text goes through before it is sent; None for a model in the house."""
-    return anonymised if model.is_outside else None
+def anonymise_for(model: ConnectedModel, settings: Settings) -> Anonymise | None:
+    """Return what a text goes through before it is sent; None for a model in the house.
+
+    Raises:
+        ConfigurationError: The recogniser of names that a setting asks for is not installed.
+    """
+    if not model.is_outside:
+        return None
+    for sentence in sentences():
+        log.warning("texts go outside, anonymised: %s", sentence)
+    return partial(
+        anonymise_for_outside,
+        recogniser=recogniser_of(settings.name_recogniser),
+        municipality=settings.municipality,
+    )
 
 
 def current_rubric(visit: Visit) -> str:

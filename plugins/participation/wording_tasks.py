@@ -46,7 +46,7 @@ def suggest(visit: Visit, ids: list[str]) -> dict[str, Any]:
         raise AirflowSkipException(f"nothing to do: {model.name} was asked about every text")
     done = Counter[str]()
     rules = embedded_reviewer(visit.settings.municipality)
-    anonymise = reviewing.anonymise_for(model)
+    anonymise = reviewing.anonymise_for(model, visit.settings)
 
     async def work() -> None:
         try:

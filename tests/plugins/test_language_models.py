@@ -453,9 +453,13 @@ def test_a_ledger_that_is_away_is_an_error_that_passes(provider):
     ("url", "extra", "told"),
     [
         ("https://models.example/v1", {}, "outside_allowed"),
-        ("https://models.example/v1", {"location": "outside"}, "outside_allowed"),
-        ("http://127.0.0.1:1/v1", {"location": "outside"}, "outside_allowed"),
-        ("http://127.0.0.1:1/v1", {"daily_budget_eur": 1, "location": "outside"}, "per_million"),
+        ("https://models.example/v1", {"is_local": False}, "outside_allowed"),
+        ("http://127.0.0.1:1/v1", {"is_local": False}, "outside_allowed"),
+        (
+            "http://127.0.0.1:1/v1",
+            {"daily_budget_eur": 1, "is_local": False, "outside_allowed": True},
+            "per_million",
+        ),
         ("http://127.0.0.1:1/v1", {"daily_budget_euros": 1}, "daily_budget_euros"),
         ("http://127.0.0.1:1/v1", {"model": ""}, "model"),
         ("http://127.0.0.1:1/v1", {"model": "anthropic:claude"}, "protocol of its own"),
@@ -476,7 +480,7 @@ def test_a_connection_that_cannot_be_used_says_what_to_do(url, extra, told):
     [
         ("http://127.0.0.1:1/v1", {}, False),
         ("http://192.168.1.4:11434/v1", {"model": "ollama:qwen3:8b"}, False),
-        ("https://gpu.town.example/v1", {"location": "local"}, False),
+        ("https://gpu.town.example/v1", {"is_local": True}, False),
         ("https://models.example/v1", {"outside_allowed": True}, True),
     ],
 )

@@ -361,7 +361,7 @@ def test_no_fault_of_any_answer_accepts(ledger, fill, run, connect_model, provid
 
 
 def test_nothing_goes_outside_without_the_switch(ledger, fill, run, connect_model, provider):
-    connect_model(location="outside")
+    connect_model(is_local=False)
     fill(ledger, count=1)
 
     with pytest.raises(ProcessingError, match="outside_allowed") as caught:
@@ -374,7 +374,7 @@ def test_nothing_goes_outside_without_the_switch(ledger, fill, run, connect_mode
 def test_an_outside_provider_gets_no_name_and_no_number(
     ledger, fill, run, connect_model, provider, instance
 ):
-    connect_model(location="outside", outside_allowed=True)
+    connect_model(is_local=False, outside_allowed=True)
     words = (
         "Je propose un banc sur le quai d'Audierne. M. Yann Kerloc'h, 06 12 34 56 78, "
         "pense comme moi, écrit Jeanne Riou."
@@ -397,11 +397,11 @@ def test_an_outside_provider_gets_no_name_and_no_number(
 def test_an_anonymisation_in_doubt_asks_a_person(
     ledger, fill, run, connect_model, provider, monkeypatch
 ):
-    def doubt(_text):
+    def doubt(_text, **_choices):
         raise ValueError("who is that?")
 
-    monkeypatch.setattr(reviewing, "anonymised", doubt)
-    connect_model(location="outside", outside_allowed=True)
+    monkeypatch.setattr(reviewing, "anonymise_for_outside", doubt)
+    connect_model(is_local=False, outside_allowed=True)
     fill(ledger, count=2)
 
     run()

@@ -14,9 +14,9 @@ from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from include.anonymisation.location import IS_LOCAL, OUTSIDE_ALLOWED, Location, allowed_location
 from include.contributions.model_combining import MIN_CONFIDENCE
 from include.credentials import header_value, site_address
-from include.documents.anonymising import is_in_the_house
 from include.errors import BudgetSpentError, CircuitOpenError, ConfigurationError
 from include.ports import Question, Reply
 from participation.ledger.model_calls import Charge, Limits, ModelCalls
@@ -46,8 +46,7 @@ class Provider(BaseModel):
         kind: The prefix: ``openai`` for the company itself, ``openai-chat`` for all that speak like it.
         fallback_conn_ids: Asked in turn when this one does not answer; read from the first alone.
         location: ``local`` for the town's own machines, which the text may reach as it is; ``outside``
-            for all others. Without it the host decides.
-        outside_allowed: The switch without which nothing goes outside.
+            for all others, which the connection must allow: :mod:`include.anonymisation.location`.
         daily_budget_eur: At most so much a day; needs both prices.
         daily_budget_tokens: At most so many tokens a day, in and out.
         input_eur_per_million: Price of a million tokens sent.
@@ -70,8 +69,7 @@ class Provider(BaseModel):
     model: Annotated[str, Field(min_length=1)]
     kind: str = "openai-chat"
     fallback_conn_ids: tuple[str, ...] = ()
-    location: Literal["local", "outside"]
-    outside_allowed: bool = False
+    location: Location
     daily_budget_eur: Price | None = None
     daily_budget_tokens: Annotated[int, Field(ge=0)] | None = None
     input_eur_per_million: Price | None = None
@@ -137,7 +135,9 @@ def provider_of(connection: Connection) -> Provider:
         kind, name = "openai-chat", f"{kind}{has_kind}{name}"
     host = connection.host or (OPENAI if kind == "openai" else "")
     base_url = site_address(host if "://" in host else f"https://{host}", who)
-    extra.setdefault("location", "local" if is_in_the_house(base_url) else "outside")
+    extra["location"] = allowed_location(who, base_url, extra)
+    for switch in (IS_LOCAL, OUTSIDE_ALLOWED):
+        extra.pop(switch, None)
     fallback = extra.pop("fallback_conn_ids", ())
     if isinstance(fallback, str):
         fallback = fallback.split()
@@ -156,11 +156,6 @@ def provider_of(connection: Connection) -> Provider:
     if provider.daily_budget_eur is not None and provider.cost(1, 1) is None:
         raise ConfigurationError(
             f"{who}: daily_budget_eur needs input_eur_per_million and output_eur_per_million"
-        )
-    if provider.is_outside and not provider.outside_allowed:
-        raise ConfigurationError(
-            f"{who}: {provider.host} is outside; set outside_allowed to true in its extra and texts "
-            "are sent there anonymised, or location to local if the machine is the town's own"
         )
     return provider
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.anonymisation import AnonymisationError, anonymise
 from include.contributions import model_reviewer
 from include.contributions.model import Article, Assessment, Contribution, Decision, Validation
 from include.contributions.model_answers import SentText, read_answer
@@ -16,7 +17,6 @@ from include.contributions.model_combining import NOTHING_AGAINST, Stamp, opinio
 from include.contributions.model_prompts import judging_prompt
 from include.contributions.reviewer import embedded_reviewer
 from include.errors import (
-    AnonymisationDoubtfulError,
     BudgetSpentError,
     CircuitOpenError,
     ProviderRefusedError,
@@ -322,11 +322,8 @@ def test_an_outside_model_gets_no_name_and_its_quotes_come_back_whole():
         "a:7", "Je propose un banc sur le quai d'Audierne, écrit Jeanne Riou, pour les anciens."
     )
 
-    def anonymise(words):
-        return words.replace("Jeanne Riou", "[nom]")
-
     answer = saying(
-        positives=[{"aspect": "proposition", "quote": "quai d'Audierne, écrit [nom], pour"}]
+        positives=[{"aspect": "proposition", "quote": "quai d'Audierne, écrit [PERSONNE_1], pour"}]
     )
     reviewer = reviewer_with(answer, anonymise=anonymise)
     found = reviewer.validate(text)
@@ -340,7 +337,7 @@ def test_an_outside_model_gets_no_name_and_its_quotes_come_back_whole():
 
 
 @pytest.mark.parametrize(
-    "error", [AnonymisationDoubtfulError("who is that?"), ValueError("odd"), RecursionError()]
+    "error", [AnonymisationError("who is that?"), ValueError("odd"), RecursionError()]
 )
 def test_a_failed_anonymisation_stops_the_call(error):
     def anonymise(_words):
@@ -370,7 +367,7 @@ def test_the_rubric_covers_rules_model_prompt_and_parameters(monkeypatch):
         rubric(model=ScriptedModel(name="house/large")),
         rubric(model=other),
         rubric(min_confidence=0.9),
-        rubric(anonymise=str),
+        rubric(anonymise=anonymise),
     ]
     monkeypatch.setattr(RULES, "rubric_version", "embedded-other")
     versions.append(rubric())
@@ -534,7 +531,7 @@ def test_every_meeting_of_two_opinions_has_one_sound_outcome(rules, proposed, bl
     answer = read_answer(
         json.dumps(sound(asked, decision=proposed.value, violations=violations)), "t"
     )
-    said = opinion(answer, SentText(rules.text, rules.text), TOWN)
+    said = opinion(answer, SentText(rules.text), TOWN)
     own = RULES.validate(rules)
 
     found = validated(own, said, TOWN, Stamp("model", "r"), 0.8)

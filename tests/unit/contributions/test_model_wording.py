@@ -5,10 +5,11 @@ import json
 
 import pytest
 
+from include.anonymisation import AnonymisationError
 from include.contributions.model import Contribution
 from include.contributions.model_wording import objection, suggest_wording
 from include.contributions.reviewer import embedded_reviewer
-from include.errors import AnonymisationDoubtfulError, ProviderRefusedError
+from include.errors import ProviderRefusedError
 from include.ports import Reply
 from tests.model_doubles import TOWN, ScriptedModel
 
@@ -79,7 +80,7 @@ def test_a_refusal_of_the_provider_is_the_tasks_to_tell():
         suggested(lambda _: ProviderRefusedError("401"))
 
 
-@pytest.mark.parametrize("error", [AnonymisationDoubtfulError("who?"), ValueError("odd")])
+@pytest.mark.parametrize("error", [AnonymisationError("who?"), ValueError("odd")])
 def test_a_failed_anonymisation_stops_the_call(error):
     def anonymise(_text):
         raise error
