@@ -5,7 +5,7 @@ from typing import Literal
 
 from include.contributions.model import Validation
 from include.contributions.precision import PrecisionTable
-from include.review.model import OUTCOMES, Answer, Decision, Machine, Option, Question
+from include.review.model import OUTCOMES, Answer, Decision, Machine, Option, Question, raises_doubt
 from include.review.statement import statement
 
 _CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -83,4 +83,8 @@ def names_group(validation: Validation | None) -> bool:
 def _quotes(validation: Validation | None) -> tuple[dict[str, object], ...]:
     if validation is None:
         return ()
-    return tuple(evidence.model_dump(mode="json") for evidence in validation.evidence)
+    return tuple(
+        evidence.model_dump(mode="json")
+        for evidence in validation.evidence
+        if raises_doubt(evidence)
+    )

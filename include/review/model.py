@@ -9,7 +9,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Literal
 
-from include.contributions.model import Article, Contribution, Validation
+from include.contributions.model import Article, Contribution, Evidence, Validation
 
 Kind = Literal["case", "escalation", "appeal"]
 """A first look; a second look that somebody asked for; a refusal that its author contests."""
@@ -75,6 +75,15 @@ class Person:
         return bool(self.id and self.id == other.id) or (
             self.name.casefold() == other.name.casefold()
         )
+
+
+DOUBTFUL_FAMILIES = frozenset({"manipulation", "mot", "forme"})
+"""Rules that raise a doubt without speaking against an article; the others then speak for the text."""
+
+
+def raises_doubt(evidence: Evidence) -> bool:
+    """Say whether quoted words are why a person looks at a text, and not what speaks for it."""
+    return evidence.article is not None or evidence.rule.split(".")[0] in DOUBTFUL_FAMILIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from include.contributions.wording import (
     visible,
 )
 from include.review.charter_words import article_words, refusal_reason, why_asked
-from include.review.model import MAX_SENTENCE_CHARACTERS, Earlier, Machine, Question
+from include.review.model import MAX_SENTENCE_CHARACTERS, Earlier, Machine, Question, raises_doubt
 from include.review.statement import rate
 
 SUBJECT_CHARACTERS = 60
@@ -149,7 +149,8 @@ def _spans(text: str, evidence: Iterable[Evidence], start: int) -> list[tuple[in
 
 def _text(question: Question) -> str:
     written = question.contribution
-    evidence = question.validation.evidence if question.validation else ()
+    found = question.validation.evidence if question.validation else ()
+    evidence = [item for item in found if raises_doubt(item)]
     head = (
         f"{category_label(written.category)} · reçue le {day_words(question.received_on)} · "
         f"{markdown(written.contribution_id)} · attend depuis **{age(question.waited_s)}**"
@@ -242,7 +243,7 @@ def _quotes(validation: Validation, article: Article | None) -> str:
         dict.fromkeys(
             f"« {inert(excerpt(item.quote, SUBJECT_CHARACTERS))} »"
             for item in validation.evidence
-            if item.article is article
+            if item.article is article and raises_doubt(item)
         )
     )
 

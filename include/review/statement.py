@@ -8,7 +8,7 @@ knows.
 from include.contributions.model import Validation
 from include.contributions.wording import day_words, excerpt, number, visible
 from include.review.charter_words import refusal_reason
-from include.review.model import Answer, Machine, Option, Question
+from include.review.model import Answer, Machine, Option, Question, raises_doubt
 
 QUOTED = 5
 """Quotes in a statement at most, each cut to ``QUOTE_CHARACTERS``."""
@@ -50,7 +50,7 @@ def quotes_for(validation: Validation | None, reason: str | None) -> list[str]:
     quotes = [
         excerpt(_line(evidence.quote), QUOTE_CHARACTERS)
         for evidence in validation.evidence
-        if reason is None or evidence.article == reason
+        if evidence.article == reason or (reason is None and raises_doubt(evidence))
     ]
     return [quote for quote in dict.fromkeys(quotes) if quote][:QUOTED]
 

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.contributions.model import Article, Evidence
+from include.contributions.model import Article, Decision, Evidence
+from include.contributions.reviewer import embedded_reviewer
+from include.contributions.scoring import load_samples
 from include.contributions.wording import visible
 from include.review import page
+from include.review.model import raises_doubt
 from tests.unit.review.questions import ANNE, earlier, question, quoted, validation
 
 HOSTILE = (
@@ -106,9 +109,31 @@ def test_a_second_look_shows_the_first_one():
         assert part in body
 
 
+def test_what_speaks_for_a_text_is_not_marked_against_it():
+    """A model that doubts quotes the proposal as well; a place of the town is no reason to look."""
+    spans = (
+        quoted("banc", article=None, rule="modele.proposition"),
+        quoted("port", article=None, rule="gaz.lieu.port"),
+    )
+
+    body = page.body(question(judged=validation(*spans, decision="review")))
+
+    assert "⟦" not in body
+    assert "Autres mots" not in body
+
+
+def test_doubts_are_told_from_what_speaks_for_a_text():
+    """Over every labelled sample: all quotes of a review raise a doubt, none of an acceptance does."""
+    reviewer = embedded_reviewer()
+    for sample in load_samples():
+        found = reviewer.validate(sample.contribution)
+        doubts = {raises_doubt(evidence) for evidence in found.evidence}
+        assert doubts <= {found.decision is not Decision.ACCEPT}, sample.sample_id
+
+
 def test_words_of_no_article_are_marked_too():
     """A word that nobody knows raises a doubt and breaks nothing."""
-    found = validation(quoted("banc", article=None, rule="forme.mot"), decision="review")
+    found = validation(quoted("banc", article=None, rule="mot.inhabituel"), decision="review")
 
     body = page.body(question(judged=found))
 
