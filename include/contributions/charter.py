@@ -24,7 +24,7 @@ from include.contributions.model import (
 from include.contributions.normalisation import CACHE_SIZE, Reading, Token, Vocabulary, fold
 from include.contributions.patterns import EntryHit, Findings, Rule, RuleHit
 from include.contributions.people import People
-from include.contributions.plainness import Plainness, is_specific
+from include.contributions.plainness import OF_GROUPS, Plainness, is_mild
 from include.contributions.precision import PrecisionTable
 from include.municipality import Municipality
 
@@ -37,7 +37,11 @@ SENSITIVE_LETTERS = 5
 """Shorter words are contained in, or one letter away from, too many honest ones."""
 
 GLUED_LETTERS = 7
+HELP_REACH = 6
 PROMOTION_WORDS = 2
+TOPONYM = "lieu.toponyme"
+"""A name that sounds like the places here: it needs a subject beside it."""
+
 NATIONAL_WORDS = 3
 """This many national words make a text national even where it names the town."""
 
@@ -47,6 +51,7 @@ LONG_FOR_SPAM = 700
 _CATEGORIES = frozenset(category.value for category in Category)
 
 _INFINITIVE = Rule("signe.infinitif", "sign", "", "proposition", ())
+_QUESTION = Rule("signe.interrogation", "sign", "", "question", ())
 _INFINITIVE_ENDINGS = ("er", "ir", "oir", "dre", "tre", "ire")
 _DETERMINERS = frozenset(
     {"le", "la", "les", "l", "un", "une", "des", "du", "d", "au", "aux", "a", "y", "en", "entre"}
@@ -55,6 +60,7 @@ _DETERMINERS = frozenset(
 
 _HARSH = frozenset(
     {"{mot.attaque}", "{mot.violence}", "{mot.grief}", "{mot.chose.attaque}", "{mot.chose.grief}"}
+    | {"{mot.chose.violence}", "{violence}"}
     | {"{hostile}", "{haine}", "{insulte_adj}", "{grossier}", "{insulte}", "{deshumanisant}"}
 )
 
@@ -63,6 +69,7 @@ _BESIDE = frozenset(
 )
 """What stands before a neighbouring town that one works with, comes from or is compared to."""
 
+_ASKING_ENDINGS = (*_INFINITIVE_ENDINGS, "ez")
 _BEFORE_INFINITIVE = frozenset(
     {"nous", "en", "y", "les", "la", "le", "l", "se", "s", "leur", "lui", "ne"}
 )
@@ -82,8 +89,11 @@ _CONTACTS = (
     ),
     (
         "lien",
-        re.compile(rf"\.(?:{_DOMAINS})\b", re.IGNORECASE),
-        re.compile(rf"\b[\w-]{{2,60}}\.(?:{_DOMAINS})\b", re.IGNORECASE),
+        re.compile(rf"\.(?:{_DOMAINS})\b|\.[a-z]{{2,12}}/", re.IGNORECASE),
+        re.compile(
+            rf"\b[\w-]{{2,60}}\.(?:(?:{_DOMAINS})\b|[a-z]{{2,12}}/[^\s<>\"]{{1,300}})",
+            re.IGNORECASE,
+        ),
     ),
     (
         "telephone",
@@ -101,6 +111,7 @@ _CONTACTS = (
 _PRICE = re.compile(r"(?:\d[\d .,]{0,9}\s?(?:€|£|\$|euros?\b|eur\b)|[€£$]\s?\d)", re.IGNORECASE)
 _MARKUP = re.compile(
     r"</?[a-z!][^<>]{0,200}>|[{\[]\s*[\"'][\w ]{1,40}[\"']\s*:|```|\{\{|\{%|\[/?(?:INST|SYSTEM)\]"
+    r"|[\U000e0000-\U000e007f]|(?:%[0-9a-f]{2}){3}|(?:&#x?[0-9a-f]{1,6};){2}|(?:\\u[0-9a-f]{4}){2}"
     r"|<\||(?:^|\n)[ \t]*#{2,}[ \t]*\w|(?:^|\n)[ \t]*(?:system|assistant|user|syst[eè]me|ia|ai)[ \t]*:",
     re.IGNORECASE,
 )
@@ -343,7 +354,7 @@ class Charter:
                 "{groupe}" in own
                 and not own & {"{cadre_licite}", "{licite}", "{lieu}"}
                 and not (
-                    tokens[position].form.klass == "chose.groupe" and is_specific(tokens, position)
+                    tokens[position].form.klass == OF_GROUPS and is_mild(tokens, labels, position)
                 )
                 and not _is_helped(tokens, labels, position)
             ):
@@ -357,8 +368,7 @@ class Charter:
                     tokens[position + 1].end,
                 )
 
-    @staticmethod
-    def _elsewhere(reading: Reading, findings: Findings, subject: Subject) -> Iterator[Doubt]:
+    def _elsewhere(self, reading: Reading, findings: Findings, subject: Subject) -> Iterator[Doubt]:
         """Find other towns and national subjects, where the town itself is not named."""
         asked = {
             reading.tokens[hit.first].sentence
@@ -380,6 +390,9 @@ class Charter:
             for hit in national:
                 span = span_of(reading, hit.first, hit.last)
                 yield Doubt("sujet_national", hit.entry.id, *span)
+        local_somewhere = (
+            subject.places or subject.frames or self._names_a_street(reading, findings)
+        )
         for hit in findings.entries:
             if hit.entry.klass not in {"voisine", "autre_ville"}:
                 continue
@@ -390,7 +403,7 @@ class Charter:
                 beside = reading.tokens[max(0, hit.first - 1)].form.folded in _BESIDE
                 elsewhere = asked_there and not beside and not subject.places
             else:
-                elsewhere = asked_there or not (subject.places or subject.frames)
+                elsewhere = asked_there or not local_somewhere
             if named and elsewhere:
                 span = span_of(reading, hit.first, hit.last)
                 yield Doubt("autre_commune", hit.entry.id, *span)
@@ -405,11 +418,11 @@ class Charter:
             elif hit.entry.klass in _CATEGORIES:
                 topics.append(found)
         kinds["lieu"] += [
-            ("lieu.toponyme", position, position + 1)
+            (TOPONYM, position, position + 1)
             for position in self._plainness.toponyms(reading, findings)
         ]
         written = (hit for hit in findings.rules if hit.rule.layer == "sign")
-        signs = (*written, *_infinitives(reading), *_nominal(reading))
+        signs = (*written, *_infinitives(reading), *_nominal(reading), *_asked(reading))
         return Subject(tuple(kinds["lieu"]), tuple(kinds["cadre"]), tuple(topics), signs)
 
     def _aspects(self, subject: Subject) -> tuple[str, ...]:
@@ -423,7 +436,7 @@ class Charter:
     def _acceptance_rule(
         self, reading: Reading, findings: Findings, subject: Subject
     ) -> str | None:
-        if subject.places and subject.topics:
+        if any(rule != TOPONYM or subject.topics for rule, _, _ in subject.places):
             return "accept.lieu"
         if subject.frames and subject.topics:
             return "accept.cadre"
@@ -626,19 +639,30 @@ def _infinitives(reading: Reading) -> Iterator[RuleHit]:
         token = tokens[position]
         if position and tokens[position - 1].sentence == token.sentence:
             continue
-        if token.form.folded in _BEFORE_INFINITIVE:
+        while token.form.folded in _BEFORE_INFINITIVE and position + 2 < len(tokens):
             position += 1  # noqa: PLW2901 - the verb is the word after
             token = tokens[position]
-        if position + 1 >= len(tokens):
-            return
         following = tokens[position + 1]
         if (
             token.form.known
-            and token.form.folded.endswith(_INFINITIVE_ENDINGS)
+            and token.form.folded.endswith(
+                _INFINITIVE_ENDINGS if second < 0 or token.start < second else _ASKING_ENDINGS
+            )
             and following.sentence == token.sentence
             and (following.form.folded in _DETERMINERS or 0 <= second < token.start)
         ):
             yield RuleHit(_INFINITIVE, position, position + 1)
+
+
+def _asked(reading: Reading) -> Iterator[RuleHit]:
+    """Find the last word before a question mark."""
+    if "?" not in reading.text:
+        return
+    for position, token in enumerate(reading.tokens):
+        following = reading.tokens[position + 1 : position + 2]
+        end = following[0].start if following else len(reading.text)
+        if "?" in reading.text[token.end : end]:
+            yield RuleHit(_QUESTION, position, position + 1)
 
 
 def _nominal(reading: Reading) -> Iterator[RuleHit]:
@@ -664,11 +688,11 @@ def _untold(doubts: Iterable[Doubt], softened: Sequence[Doubt]) -> Iterator[Doub
 
 
 def _is_helped(tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int) -> bool:
-    """Say whether a sentence that names a group speaks of help to it, and says nothing harsh."""
+    """Say whether help stands close to the group that a sentence names, and nothing harsh in it."""
     sentence = [other for other in sentence_of(tokens, position) if other != position]
-    return any("{soutien}" in labels[other] for other in sentence) and not any(
-        labels[other] & _HARSH for other in sentence
-    )
+    return any(
+        "{soutien}" in labels[other] for other in sentence if abs(other - position) <= HELP_REACH
+    ) and not any(labels[other] & _HARSH for other in sentence)
 
 
 def _by_sentence(reading: Reading, hits: Iterable[EntryHit]) -> dict[int, list[EntryHit]]:

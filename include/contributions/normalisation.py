@@ -279,8 +279,8 @@ class Vocabulary:
         ) and folded not in self._unaccented
 
     def is_listed(self, folded: str) -> bool:
-        """Say whether a word, accents aside, is listed as one that harms."""
-        return self._unaccented.get(folded, "") in HARMFUL
+        """Say whether a word, accents aside, is listed as one that harms; rare verb forms are not."""
+        return folded in self._near
 
     def _without_accents(self, folded: Sequence[str]) -> dict[str, str]:
         """Classes of the listed words by their spelling without accents.
@@ -305,6 +305,11 @@ class Vocabulary:
                 if count > own * (RARE_HARM if klass in HARMFUL else 1):
                     del ranks[key]
         self._common_unaccented = common
+        self._near = {
+            key
+            for key, (count, klass) in ranks.items()
+            if klass in {"attaque", "groupe"} or (klass in HARMFUL and count >= COMMON_COUNT)
+        }
         return {key: klass for key, (_, klass) in ranks.items()}
 
 

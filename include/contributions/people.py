@@ -7,7 +7,7 @@ needs something it stands for.
 
 from collections.abc import Iterator, Sequence
 
-from include.contributions.doubt import Doubt
+from include.contributions.doubt import Doubt, sentence_of
 from include.contributions.normalisation import Reading, Token
 from include.contributions.patterns import Findings
 from include.municipality import Municipality
@@ -15,6 +15,17 @@ from include.municipality import Municipality
 SENTENCES_BACK = 2
 DETERMINER_REACH = 2
 
+INDIVIDUAL = "{individu}"
+ADDRESSED = "{vous}"
+OTHERS = "{eux}"
+_FIRST_PERSON = frozenset({"je", "j", "nous"})
+
+_LOUD = frozenset(
+    {"{charge}", "{negation}", "{hostile}", "{haine}", "{insulte_adj}", "{insulte}", "{grossier}"}
+    | {"{mot.attaque}", "{mot.violence}", "{mot.grief}", "{mot.sensible}", "{mot.groupe}"}
+    | {"{mot.chose.attaque}", "{mot.chose.violence}", "{mot.chose.grief}", "{mot.inconnu}"}
+    | {"{eux}", "{vous}", "{elu}", "{tutoiement}"}
+)
 _PLURAL = frozenset(
     {"les", "des", "ces", "nos", "mes", "ses", "leurs", "vos", "aux", "quelques", "plusieurs"}
     | {"certains", "certaines", "tous", "toutes", "deux", "trois", "quatre", "cinq", "six", "sept"}
@@ -48,10 +59,41 @@ class People:
                 framed[f"{{{hit.rule.reason}}}"].update(range(hit.first, hit.last))
         for position, own in enumerate(findings.labels):
             for label in sorted(own & self._closed.keys()):
-                if position not in framed[label]:
+                if position not in framed[label] and not self._is_let_be(
+                    label, reading, findings, position
+                ):
                     token = reading.tokens[position]
                     rule = f"personnes.{label.strip('{}')}"
                     yield Doubt(self._closed[label], rule, token.start, token.end)
+
+    @staticmethod
+    def _is_let_be(label: str, reading: Reading, findings: Findings, position: int) -> bool:
+        """Say whether someone with a trade, or addressed in the first person, is not judged."""
+        tokens, labels = reading.tokens, findings.labels
+        if label == INDIVIDUAL:
+            return is_quiet(tokens, labels, position)
+        if label == OTHERS:
+            return is_quiet(tokens, labels, position, _LOUD - {OTHERS})
+        return (
+            label == ADDRESSED
+            and any(
+                tokens[other].form.folded in _FIRST_PERSON
+                for other in sentence_of(tokens, position)
+                if other < position
+            )
+            and is_quiet(tokens, labels, position, _LOUD - {ADDRESSED, "{charge}"})
+        )
+
+
+def is_quiet(
+    tokens: Sequence[Token],
+    labels: Sequence[frozenset[str]],
+    position: int,
+    loud: frozenset[str] | None = None,
+) -> bool:
+    """Say whether a sentence says nothing of those it names that could be a judgement."""
+    loud = _LOUD if loud is None else loud
+    return not any(labels[other] & loud for other in sentence_of(tokens, position))
 
 
 def _stands_for_things(

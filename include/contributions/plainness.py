@@ -21,15 +21,20 @@ from include.contributions.normalisation import (
     Vocabulary,
 )
 from include.contributions.patterns import Findings
+from include.contributions.people import is_quiet
 from include.municipality import Municipality
 
 NAME_REACH = 4
 """A proper name this close behind ``rue``, ``école`` or ``place`` names a place."""
 
+OF_GROUPS = "chose.groupe"
+"""Nationalities, and the words for women and men."""
+
 SLIP_LETTERS = 4
 """In a shorter word one changed letter makes too many others."""
 
 TOPONYM_LETTERS = 6
+NOUN_LETTERS = 5
 
 STRANGER_LETTERS = 12
 """A longer unknown word may be several, written without their spaces."""
@@ -56,14 +61,19 @@ _SMALL_WORDS = frozenset(
         "et",
     }
 )
+_ARTICLES = frozenset({"l", "la", "le", "les"})
+_TOWARDS = frozenset({"a", "vers", "depuis", "jusqu", "devant", "derriere", "sous", "pres"})
 _LEADING = frozenset(
     {"a", "de", "d", "du", "vers", "depuis", "entre", "et", "ou", "sur", "derriere"}
 )
-_POSSESSING = frozenset({"de", "d", "du", "et", "ou"})
 _PERSONS = frozenset({"{elu}", "{individu}", "{humain}", "{prenom}", "{civilite}", "{personne}"})
 _SPOKEN_OF = frozenset(
     {"{elu}", "{individu}", "{vous}", "{eux}", "{tiers}", "{groupe}", "{humain}"}
 )
+_NOBODY = frozenset[str]()
+_BYSTANDERS = frozenset({"{humain}", "{tiers}"})
+"""People in general, beside whom one unknown word is let through."""
+
 _COMPANY = {
     "attaque": frozenset[str](),
     "violence": frozenset[str](),
@@ -75,27 +85,15 @@ _COMPANY = {
 """Beside which people a word may be said of a thing, by its class."""
 
 _GENERIC = frozenset(
-    {
-        "un",
-        "une",
-        "les",
-        "des",
-        "aux",
-        "ces",
-        "le",
-        "la",
-        "l",
-        "du",
-        "au",
-        "ce",
-        "cet",
-        "cette",
-        "tous",
-        "toutes",
-    }
+    {"un", "une", "les", "des", "aux", "ces", "le", "la", "l", "du", "au", "ce", "cet", "cette"}
+    | {"tous", "toutes", "tout", "toute", "quel", "quelle", "quels", "quelles", "quelque", "chaque"}
     | {"trop", "de", "d", "leur", "leurs", "certains", "certaines", "quelques", "beaucoup", "vos"}
     | {"sont", "est", "etait", "etaient", "etes", "comme", "que", "par", "pour", "sans", "contre"}
     | {"vrai", "vrais", "ni", "aucun", "aucune", "ne", "pas", "plus", "plein", "pleins", "tant"}
+)
+_DETERMINERS = frozenset(
+    {"un", "une", "le", "la", "les", "l", "du", "des", "au", "aux", "ce", "cet", "cette", "ces"}
+    | {"mon", "ma", "mes", "notre", "nos", "leur", "leurs", "son", "sa", "ses", "d", "de", "deux"}
 )
 _OBJECTS = frozenset({"le", "la", "les", "l", "lui", "leur", "nous", "vous", "te", "me"})
 _FIGURE = re.compile(r"\d+(?:[a-z]{1,3}\d*)?|\d+(?:eme|ere|emes)|[a-z]{1,3}\d{1,4}|(?:[ivx]+)e")
@@ -131,12 +129,16 @@ class Plainness:
             klass = token.form.klass
             if not klass or self._is_explained(klass, tokens, labels, position):
                 continue
-            if klass.startswith(OF_THINGS) and _is_of_things(
-                klass, tokens, position, people.get(token.sentence, frozenset())
+            if klass == OF_GROUPS:
+                if is_mild(tokens, labels, position):
+                    continue
+            elif klass.startswith(OF_THINGS) and (
+                _is_of_things(klass, tokens, position, people.get(token.sentence, _NOBODY))
+                or _qualifies_a_thing(tokens, labels, position)
             ):
                 continue
             if klass == UNKNOWN and slips < self._slips:
-                alone = token.sentence not in people and not token.capital
+                alone = not token.capital and people.get(token.sentence, _NOBODY) <= _BYSTANDERS
                 if self._is_slip(token.form.folded):
                     slips += 1
                     continue
@@ -186,19 +188,24 @@ class Plainness:
         self, tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int
     ) -> bool:
         """Say whether a word sounds like the places here and stands after what leads to a place."""
-        form = tokens[position].form
+        token = tokens[position]
+        form = token.form
         if (
             form.klass != UNKNOWN
-            or len(form.folded) < TOPONYM_LETTERS
-            or not form.folded.startswith(self._toponyms)
             or position == 0
+            or tokens[position - 1].sentence != token.sentence
         ):
             return False
-        if "{voie}" in labels[position - 1]:
+        lead = position - 1
+        while lead > 0 and tokens[lead].form.folded in _ARTICLES:
+            lead -= 1
+        before = tokens[lead].form.folded
+        if "{voie}" in labels[lead] or (token.capital and before in _TOWARDS):
             return True
-        before = tokens[position - 1].form.folded
-        return before in _LEADING and (
-            before not in _POSSESSING or position == 1 or labels[position - 2].isdisjoint(_PERSONS)
+        breton = len(form.folded) >= TOPONYM_LETTERS and form.folded.startswith(self._toponyms)
+        return breton and (
+            before in _TOWARDS
+            or (before in _LEADING and (lead == 0 or labels[lead - 1].isdisjoint(_PERSONS)))
         )
 
     def _is_harmless_stranger(self, folded: str) -> bool:
@@ -246,16 +253,34 @@ def _is_of_things(
         and tokens[position - 1].form.folded in _OBJECTS
     ):
         return False
-    if kind == "groupe":
-        return is_specific(tokens, position)
     return people <= _COMPANY[kind]
 
 
-def is_specific(tokens: Sequence[Token], position: int) -> bool:
-    """Say whether *femmes*, *anglais* name some and not all: ``cinq femmes``, ``en anglais``."""
-    if position == 0 or tokens[position - 1].sentence != tokens[position].sentence:
+def _qualifies_a_thing(
+    tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int
+) -> bool:
+    """Say whether a word follows the thing it is said of: ``une canalisation pourrie``."""
+    if position < 2 or tokens[position - 2].sentence != tokens[position].sentence:  # noqa: PLR2004
         return False
-    return tokens[position - 1].form.folded not in _GENERIC
+    before = tokens[position - 1].form
+    return (
+        tokens[position - 2].form.folded in _DETERMINERS
+        and len(before.folded) >= NOUN_LETTERS
+        and not before.klass
+        and not before.folded.endswith("ment")
+        and before.folded not in _GENERIC
+        and labels[position - 1].isdisjoint(_PERSONS | {"{cadre}", "{charge}", "{etat}"})
+    )
+
+
+def is_mild(tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int) -> bool:
+    """Say whether a group is only counted, or named in a sentence that judges nobody.
+
+    ``cinq femmes``, ``en anglais``, ``Le comité accueille cinquante Irlandais``.
+    """
+    opens = position == 0 or tokens[position - 1].sentence != tokens[position].sentence
+    counted = not opens and tokens[position - 1].form.folded not in _GENERIC
+    return counted or is_quiet(tokens, labels, position)
 
 
 def _is_after_way(tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int) -> bool:
