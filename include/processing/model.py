@@ -27,6 +27,25 @@ class ErrorStrategy(StrEnum):
     RETRY = "retry"
 
 
+def does_retry(on_error: ErrorStrategy | None, strategy: ErrorStrategy) -> bool:
+    """Say whether a step of its own strategy, or of none, tries transient errors again."""
+    return (on_error or strategy) is ErrorStrategy.RETRY
+
+
+def does_stop(
+    on_error: ErrorStrategy | None, strategy: ErrorStrategy, *, critical: bool = False
+) -> bool:
+    """Say whether the failure of a step ends its workflow.
+
+    >>> does_stop(ErrorStrategy.RETRY, ErrorStrategy.CONTINUE)
+    False
+    """
+    if critical:
+        return True
+    own = on_error if on_error is not ErrorStrategy.RETRY else None
+    return (own or strategy) is not ErrorStrategy.CONTINUE
+
+
 StepStatus = Literal["success", "failed", "timeout", "skipped"]
 
 
@@ -180,7 +199,7 @@ class Step:
 
     def retries(self, strategy: ErrorStrategy) -> bool:
         """Say whether transient errors are tried again inside a workflow of this strategy."""
-        return (self.on_error or strategy) is ErrorStrategy.RETRY
+        return does_retry(self.on_error, strategy)
 
     def stops(self, strategy: ErrorStrategy) -> bool:
         """Say whether a failure of this step ends a workflow of this strategy.
@@ -189,10 +208,7 @@ class Step:
         >>> fetch.stops(ErrorStrategy.CONTINUE), fetch.stops(ErrorStrategy.RETRY)
         (False, True)
         """
-        if self.critical:
-            return True
-        own = self.on_error if self.on_error is not ErrorStrategy.RETRY else None
-        return (own or strategy) is not ErrorStrategy.CONTINUE
+        return does_stop(self.on_error, strategy, critical=self.critical)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from participation.ledger import books, metrics
 from participation.ledger.analysis import LedgerAnalysis
 from participation.ledger.attempt import Attempt
 from participation.ledger.connection import session
+from participation.ledger.workflows import LedgerWorkflows
 from participation.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,21 @@ def reconcile_cut_off(context: Any) -> None:
         released,
         message or "balance",
     )
+
+
+def end_cut_off_workflow(context: Any) -> None:
+    """End a named workflow's run that failed without its last task; runs in the DAG processor.
+
+    A run cut off by its timeout leaves ``finish`` skipped, and the ledger would call it running for ever.
+    """
+    run = context["dag_run"]
+    attempt = Attempt(run.dag_id, run.run_id, "end_cut_off_workflow", -1, 1)
+    with session(ledger_dsn()) as connection:
+        lost = metrics.close_lost(connection, run.dag_id, run.run_id)
+        ledger = LedgerWorkflows(connection, Settings().municipality, attempt)
+        ended = ledger.cut_off(f"cut off: {context.get('reason') or 'the run ended before its steps'}")
+    if ended:
+        log.warning("%s %s was cut off: %s attempts closed", run.dag_id, run.run_id, lost)
 
 
 def _key_day(run: Any) -> list[date]:

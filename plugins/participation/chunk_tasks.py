@@ -21,17 +21,23 @@ def plan_chunking(visit: Visit, cores: int) -> list[int]:
 def cut(visit: Visit) -> dict[str, Any]:
     """Cut documents into parents and children, all of a text or none."""
     chunks, chunking_id = cut_as_chosen(visit)
-    sizes = chunks.chosen()
-
-    def cut_one(document_id: str) -> Outcome:
-        if not chunks.to_chunk(chunking_id, document_id):
-            return "elsewhere"
-        text = chunks.text(document_id)
-        is_new = chunks.save(text, chunking_id, chunk(text.pages, sizes))
-        return "done" if is_new else "elsewhere"
-
     ids = chunks.to_chunk(chunking_id)
-    return take_turns(visit, f"chunk {chunking_id}", ids, cut_one).docket(chunking_id=chunking_id)
+    turns = take_turns(visit, turn(chunking_id), ids, lambda each: cut_one(chunks, chunking_id, each))
+    return turns.docket(chunking_id=chunking_id)
+
+
+def cut_one(chunks: LedgerChunks, chunking_id: int, document_id: str) -> Outcome:
+    """Cut one document as the town wants it, unless it is cut so already."""
+    if not chunks.to_chunk(chunking_id, document_id):
+        return "elsewhere"
+    text = chunks.text(document_id)
+    is_new = chunks.save(text, chunking_id, chunk(text.pages, chunks.chosen()))
+    return "done" if is_new else "elsewhere"
+
+
+def turn(chunking_id: int) -> str:
+    """Name the turns that workers take with a document."""
+    return f"chunk {chunking_id}"
 
 
 def reconcile_chunking(visit: Visit) -> dict[str, Any]:

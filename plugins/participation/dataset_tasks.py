@@ -32,6 +32,9 @@ from participation.turns import Outcome, balanced, take_turns
 DATASET_NAME = "documents"
 """Name of the dataset that is made of all documents."""
 
+THEMES_TURN = "themes"
+"""Names the turns that workers take with a document."""
+
 DOCKET_OUTPUTS = 100
 """More never fit into a docket."""
 
@@ -65,16 +68,45 @@ def find_themes(visit: Visit) -> dict[str, Any]:
     texts = LedgerChunks(visit.connection, visit.settings.municipality)
     extractor = themes.extractor(visit.settings.municipality)
 
-    def find(document_id: str) -> Outcome:
-        if not datasets.to_theme(themes.ENGINE, document_id):
-            return "elsewhere"
-        text = texts.text(document_id)
-        found = extractor.of_document(PAGE_BREAK.join(text.pages))
-        datasets.save_themes(document_id, themes.ENGINE, found, text.text_hash)
-        return "done"
-
     lacking = datasets.to_theme(themes.ENGINE)
-    done = take_turns(visit, "themes", lacking, find).done if lacking else 0
+    done = (
+        take_turns(visit, THEMES_TURN, lacking, lambda each: themes_of_one(visit, each)).done
+        if lacking
+        else 0
+    )
+    found, changed, sketches = mark_likeness(visit)
+    # A copy says nothing that its original did not say.
+    copies = {each.document_id for each in found}
+    originals = [document_id for document_id, _ in sketches if document_id not in copies]
+    together = extractor.of_collection(
+        PAGE_BREAK.join(texts.text(each).pages) for each in originals[-TOWN_DOCUMENTS:]
+    )
+    datasets.save_town_themes(themes.ENGINE, together)
+    visit.output_size = done
+    return {
+        "documents": done,
+        "near_duplicates": len(found),
+        "marks_changed": changed,
+        "town_themes": [theme.label[:100] for theme in together],
+    }
+
+
+def themes_of_one(visit: Visit, document_id: str) -> Outcome:
+    """Find the themes of one document, unless its present text was asked for them already."""
+    datasets = LedgerDatasets(visit.connection, visit.settings.municipality)
+    if not datasets.to_theme(themes.ENGINE, document_id):
+        return "elsewhere"
+    text = LedgerChunks(visit.connection, visit.settings.municipality).text(document_id)
+    found = themes.extractor(visit.settings.municipality).of_document(PAGE_BREAK.join(text.pages))
+    datasets.save_themes(document_id, themes.ENGINE, found, text.text_hash)
+    return "done"
+
+
+def mark_likeness(
+    visit: Visit,
+) -> tuple[list[near_duplicates.NearDuplicate], int, list[tuple[str, near_duplicates.Sketch]]]:
+    """Mark the documents that nearly repeat an older one; those, how many marks changed, all sketches."""
+    texts = LedgerChunks(visit.connection, visit.settings.municipality)
     gathering = LedgerGathering(visit.connection, visit.settings.municipality)
 
     def text_of(document_id: str) -> str:
@@ -88,19 +120,7 @@ def find_themes(visit: Visit) -> dict[str, Any]:
     sketches = gathering.sketches(version)
     found = list(near_duplicates.find(sketches, text_of))
     documents = LedgerDocuments(visit.connection, visit.settings.municipality)
-    changed = documents.mark_duplicates(found)
-    # A copy says nothing that its original did not say.
-    copies = {each.document_id for each in found}
-    originals = [document_id for document_id, _ in sketches if document_id not in copies]
-    together = extractor.of_collection(map(text_of, originals[-TOWN_DOCUMENTS:]))
-    datasets.save_town_themes(themes.ENGINE, together)
-    visit.output_size = done
-    return {
-        "documents": done,
-        "near_duplicates": len(found),
-        "marks_changed": changed,
-        "town_themes": [theme.label[:100] for theme in together],
-    }
+    return found, documents.mark_duplicates(found), sketches
 
 
 def build_dataset(visit: Visit) -> dict[str, Any]:

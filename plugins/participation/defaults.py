@@ -19,7 +19,7 @@ from include.errors import cause_chain, is_transient
 from participation.deadlines import RunQueuedAt
 from participation.triggers.outbox import PostgresOutboxTrigger
 
-TAGS = frozenset({"participation", "contributions", "documents", "review", "daily"})
+TAGS = frozenset({"participation", "contributions", "documents", "review", "daily", "workflows"})
 """The closed list of DAG tags."""
 
 

@@ -38,7 +38,7 @@ from include.documents.parsing.sentences import process_failed, set_aside
 from include.documents.sniffing import sniff
 from include.documents.sources.folder import uri_of
 from include.documents.sources.inspection import Location
-from include.errors import ConfigurationError, TransientError
+from include.errors import ConfigurationError, PermanentError, TransientError
 from participation.ledger import document_books
 from participation.ledger.addresses import LedgerAddresses
 from participation.ledger.chunks import LedgerChunks
@@ -92,6 +92,14 @@ SEEN_AT_ONCE = 500
 log = logging.getLogger(__name__)
 
 
+class RefusedDocumentError(PermanentError):
+    """A document that cannot be used; ``why`` is its reason, a code, and a sentence for a clerk."""
+
+    def __init__(self, why: SetAside) -> None:
+        super().__init__(f"{why.reason}: {why.detail}")
+        self.why = why
+
+
 # Find
 
 
@@ -137,6 +145,70 @@ def find_documents(visit: Visit, params: dict[str, Any]) -> dict[str, Any]:
 
 def _is_fetched(outcome: Received | Unchanged) -> bool:
     return isinstance(outcome, Unchanged) or outcome.source == "url"
+
+
+def take_document(visit: Visit, path: str) -> str:
+    """Take one file of the inbox in, as a look through the inbox does; the id of its document.
+
+    Raises:
+        ConfigurationError: The path lies outside the inbox, or is a folder's.
+        UnreadableSourceError: There is no such file.
+        RefusedDocumentError: It is not taken in, with the reason.
+        TransientError: It is still being written.
+    """
+    file = visit.settings.inside_inbox(path)
+    if file.is_dir():
+        raise ConfigurationError(f"{path!r} is a folder: name one file of the inbox")
+    documents = _documents(visit)
+    received = None
+    for outcome in _look_through(visit, file, documents):
+        if isinstance(outcome, Received):
+            if _noted(visit, documents, outcome) == "unchanged":
+                documents.seen_again([outcome.uri], fetched=False)
+            received = outcome
+        elif outcome.standing == "waits":
+            raise TransientError(f"{outcome.uri}: {outcome.why.detail}")
+        else:
+            raise RefusedDocumentError(outcome.why)
+    if received is None:
+        raise ConfigurationError(f"{path!r} is no document: name one file of the inbox")
+    return received.kept.document_id
+
+
+def medium_of(visit: Visit, document_id: str) -> tuple[ToParse, Media]:
+    """Find the kept bytes of a document that the town has met, and say what they are.
+
+    Raises:
+        ConfigurationError: The town has met no such document.
+        RefusedDocumentError: They are nothing that can be read; that is put on record.
+    """
+    documents = _documents(visit)
+    waiting = documents.met(document_id)
+    if waiting is None:
+        raise ConfigurationError(f"the town has no document {document_id}: take it in by its path")
+    media = _media(visit, waiting)
+    if isinstance(media, SetAside):
+        _set_aside(documents, waiting, media)
+        raise RefusedDocumentError(media)
+    return waiting, media
+
+
+def read_one(visit: Visit, document_id: str, *, ocr: bool) -> Outcome:
+    """Read one document, unless this version of the parser has read it as well as it can.
+
+    Raises:
+        RefusedDocumentError: It cannot be read, with the reason that is on record.
+    """
+    settings = OcrSettings(enabled=ocr)
+    documents = _documents(visit)
+    waiting = documents.to_parse(
+        PARSER_VERSION, ocr=obstacle(settings) is None, document_id=document_id
+    )
+    if waiting and _read(visit, documents, waiting[0], settings, Pages()) == "done":
+        return "done"
+    if why := documents.why_set_aside(document_id, PARSER_VERSION):
+        raise RefusedDocumentError(why)
+    return "elsewhere"
 
 
 def _note_seen(

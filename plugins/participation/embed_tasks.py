@@ -5,6 +5,7 @@ events end in the same state.
 """
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -61,19 +62,13 @@ def embed(visit: Visit) -> dict[str, Any]:
             nonlocal stored
             if not embeddings.unfinished(document_id):
                 return "elsewhere"
-            for batch in embeddings.to_embed(document_id, _texts_at_once(engine)):
-                contents = {text.content_hash: text.content for text in batch}
-                vectors = engine.embed_documents(list(contents.values()))
-                stored += embeddings.save(
-                    Embedding(content_hash, vector)
-                    for content_hash, vector in zip(contents, vectors, strict=True)
-                )
+            for new in embed_one_document(engine, embeddings, document_id):
+                stored += new
             return "done"
 
         try:
-            step = f"embed {engine.name} {embeddings.chunking_id}"
             turns = take_turns(
-                visit, step, embeddings.unfinished(), embed_one, amount=lambda: f"{stored} vectors"
+                visit, turn(embeddings), embeddings.unfinished(), embed_one, amount=lambda: f"{stored} vectors"
             )
             done[engine.name] = turns.done
         except AirflowSkipException:
@@ -87,6 +82,24 @@ def embed(visit: Visit) -> dict[str, Any]:
     if not done:
         raise AirflowSkipException("nothing left for this worker: the others did it")
     return {"vectors": stored, "documents": done}
+
+
+def embed_one_document(
+    engine: EmbeddingEngine, embeddings: LedgerEmbeddings, document_id: str
+) -> Iterator[int]:
+    """Give a document's chunks their vectors, yielding after each batch how many were new."""
+    for batch in embeddings.to_embed(document_id, _texts_at_once(engine)):
+        contents = {text.content_hash: text.content for text in batch}
+        vectors = engine.embed_documents(list(contents.values()))
+        yield embeddings.save(
+            Embedding(content_hash, vector)
+            for content_hash, vector in zip(contents, vectors, strict=True)
+        )
+
+
+def turn(embeddings: LedgerEmbeddings) -> str:
+    """Name the turns that workers take with a document."""
+    return f"embed {embeddings.engine.name} {embeddings.chunking_id}"
 
 
 def reconcile_embedding(visit: Visit) -> dict[str, Any]:

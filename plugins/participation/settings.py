@@ -48,6 +48,24 @@ class Settings(BaseSettings):
     """Airflow pool of the tasks that may ask a language model. ``make run`` and compose make one of
     their own, whose slots an operator may lower; a pool that is not there would hold tasks for ever."""
 
+    workflows: Path = PROJECT / "include" / "workflows"
+    """Folder of the named workflows' definitions, one YAML file each."""
+
+    workflow_hosts: str = ""
+    """Hosts that a named workflow may call, with commas between, such as ``api.example.org``; a host on
+    another port than that of the web with it (``127.0.0.1:8080``). None by default."""
+
+    @property
+    def hosts_of_workflows(self) -> frozenset[str]:
+        """The hosts that a named workflow may call.
+
+        >>> sorted(Settings(workflow_hosts="api.example.org, 127.0.0.1:8080").hosts_of_workflows)
+        ['127.0.0.1:8080', 'api.example.org']
+        """
+        return frozenset(
+            host.strip().lower() for host in self.workflow_hosts.split(",") if host.strip()
+        )
+
     @property
     def may_write_citizens_words(self) -> bool:
         """Whether what is written to ``datasets`` stays in the house.

@@ -128,8 +128,8 @@ def visit(step: str) -> Iterator[Visit]:
             yield here
             _close(connection, here, "success")
     except (AirflowSkipException, AirflowTaskTimeout) as end:
-        status: Status = "skipped" if isinstance(end, AirflowSkipException) else "timeout"
-        _close_again(dsn, here, status, str(end))
+        ended: Status = "skipped" if isinstance(end, AirflowSkipException) else "timeout"
+        _close_again(dsn, here, getattr(end, "metric_status", ended), str(end))
         raise
     except Exception as error:
         failure = ProcessingError(
@@ -139,7 +139,7 @@ def visit(step: str) -> Iterator[Visit]:
             cause=error,
             failed_at=datetime.now(UTC),
         )
-        _close_again(dsn, here, "failed", cause_chain(error))
+        _close_again(dsn, here, getattr(error, "metric_status", "failed"), cause_chain(error))
         raise (error if isinstance(error, ProcessingError) else failure) from error
 
 

@@ -78,6 +78,7 @@ class GuardedClient:
         sessions: Brings credentials; a plain session by default.
         deadline_s: For one answer.
         max_bytes: Of an answer held in memory.
+        max_redirects: How often it goes where it is sent; 0 takes a redirect for an answer.
     """
 
     def __init__(
@@ -86,22 +87,33 @@ class GuardedClient:
         sessions: SessionMaker = requests.Session,
         deadline_s: float = DEADLINE_S,
         max_bytes: int = MAX_ANSWER_BYTES,
+        max_redirects: int = MAX_REDIRECTS,
     ) -> None:
         self._guard = guard or AddressGuard()
         self._sessions = sessions
         self._deadline_s = deadline_s
         self._max_bytes = max_bytes
+        self._max_redirects = max_redirects
 
     def ask(
-        self, url: str, headers: Mapping[str, str] | None = None, body: Any = None
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        method: str | None = None,
     ) -> WebAnswer:
         """Get an address, or post ``body`` as JSON; as in :class:`include.ports.WebClient`."""
-        with self.open(url, headers, self._max_bytes, body) as reply:
+        with self.open(url, headers, self._max_bytes, body, method) as reply:
             return WebAnswer(reply.status, reply.url, reply.headers, b"".join(reply.blocks))
 
     @contextmanager
     def open(
-        self, url: str, headers: Mapping[str, str] | None, max_bytes: int, body: Any = None
+        self,
+        url: str,
+        headers: Mapping[str, str] | None,
+        max_bytes: int,
+        body: Any = None,
+        method: str | None = None,
     ) -> Iterator[Reply]:
         """Ask, follow redirects, and hand the body over as it comes.
 
@@ -111,7 +123,8 @@ class GuardedClient:
             UnusableAnswerError: Too many redirects, too many bytes, or a body that cannot be decoded.
         """
         with Deadline(self._deadline_s) as deadline, self._session(deadline) as session:
-            response = self._answer(session, deadline, url, headers or {}, body)
+            way = method or ("GET" if body is None else "POST")
+            response = self._answer(session, deadline, way, url, headers or {}, body)
             try:
                 blocks = _bounded(_blocks(response, deadline, url), response, max_bytes)
                 names = {name.lower(): value for name, value in response.headers.items()}
@@ -133,20 +146,25 @@ class GuardedClient:
         self,
         session: requests.Session,
         deadline: Deadline,
+        method: str,
         url: str,
         headers: Mapping[str, str],
         body: Any,
     ) -> requests.Response:
         current = url
-        for _ in range(MAX_REDIRECTS + 1):
+        for _ in range(self._max_redirects + 1):
             current = self._guard.checked(current)
-            response = _once(session, deadline, current, headers, body)
+            response = _once(session, deadline, method, current, headers, body)
             location = response.headers.get("Location")
-            if response.status_code not in _REDIRECTS or location is None:
+            if (
+                response.status_code not in _REDIRECTS
+                or location is None
+                or not self._max_redirects
+            ):
                 return response
             # Each request has its own connection: one that the site is about to close is never reused.
             session.close()
-            if body is not None:
+            if method != "GET":
                 raise UnusableAnswerError(
                     "redirected_post",
                     f"L'adresse « {shown_url(url)} » renvoie ailleurs au lieu de "
@@ -167,13 +185,14 @@ def _no_target(resp: requests.Response) -> str | None:  # noqa: ARG001 - as the 
 def _once(
     session: requests.Session,
     deadline: Deadline,
+    method: str,
     url: str,
     headers: Mapping[str, str],
     body: Any,
 ) -> requests.Response:
     try:
         return session.request(
-            "GET" if body is None else "POST",
+            method,
             url,
             headers=dict(headers),
             json=body,

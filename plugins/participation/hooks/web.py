@@ -16,7 +16,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from include.credentials import header_value, site_address
 from include.documents.addresses import AddressGuard
-from include.documents.sources.client import GuardedClient
+from include.documents.sources.client import MAX_REDIRECTS, GuardedClient
 from include.errors import ConfigurationError
 
 GITHUB_CONN_ID = "participation_github"
@@ -27,8 +27,14 @@ WEB_CONN_ID = "participation_web"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def web_client(connection: Connection | str | None = None) -> GuardedClient:
+def web_client(
+    connection: Connection | str | None = None, *, max_redirects: int = MAX_REDIRECTS
+) -> GuardedClient:
     """Make a client with a connection's credentials and allowed endpoints; without, a plain one.
+
+    Args:
+        connection: One of Airflow's, or its id.
+        max_redirects: How often the client goes where it is sent; 0 takes a redirect for an answer.
 
     Raises:
         ConfigurationError: The connection's fields cannot be used.
@@ -49,7 +55,9 @@ def web_client(connection: Connection | str | None = None) -> GuardedClient:
     credentials = OwnSiteAuth(
         site_of(known), known.login, password, _headers(known, extra.get("headers", {}))
     )
-    return GuardedClient(AddressGuard(allowed=allowed), partial(_session, credentials))
+    return GuardedClient(
+        AddressGuard(allowed=allowed), partial(_session, credentials), max_redirects=max_redirects
+    )
 
 
 def documents_client() -> GuardedClient:

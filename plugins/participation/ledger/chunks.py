@@ -111,6 +111,15 @@ class LedgerChunks:
         ).fetchall()
         return [document_id for (document_id,) in rows]
 
+    def count(self, document_id: str, chunking_id: int) -> int:
+        """Count the children of a document's present text."""
+        row = self.connection.execute(
+            "SELECT chunk_count FROM document_chunking JOIN document USING (document_id, text_hash)"
+            " WHERE document_id = %s AND chunking_id = %s",
+            (document_id, chunking_id),
+        ).fetchone()
+        return int(row[0]) if row else 0
+
     def text(self, document_id: str) -> DocumentText:
         """Read the pages of a document.
 

@@ -127,6 +127,14 @@ class LedgerDatasets:
             self._unannounced(name),
         ).rowcount
 
+    def examples_of(self, dataset_id: int, document_id: str) -> int:
+        """Count the examples that a version has of a document."""
+        row = self.connection.execute(
+            "SELECT count(*) FROM dataset_example WHERE dataset_id = %s AND document_id = %s",
+            (dataset_id, document_id),
+        ).fetchone()
+        return int(row[0]) if row else 0
+
     def newest(self, name: str) -> tuple[Dataset, dict[str, Any]] | None:
         """Return the newest version and its provenance."""
         row = self.connection.execute(

@@ -259,6 +259,36 @@ class LedgerDocuments:
         ).fetchall()
         return [ToParse(Kept(row[0], row[1], row[2], is_new=False), *row[3:]) for row in rows]
 
+    def met(self, document_id: str) -> ToParse | None:
+        """Find the kept bytes of a document that the town has met and that is not out of date."""
+        row = self.connection.execute(
+            "SELECT o.document_id, o.size_bytes, o.stored_path, NOT EXISTS (SELECT FROM document d"
+            " WHERE d.document_id = o.document_id), o.uri, o.source, o.metadata"
+            " FROM document_origin o WHERE o.municipality = %s AND o.document_id = %s"
+            " AND o.superseded_at IS NULL ORDER BY o.origin_id LIMIT 1",
+            (self.municipality, document_id),
+        ).fetchone()
+        return ToParse(Kept(row[0], row[1], row[2], is_new=False), *row[3:]) if row else None
+
+    def why_set_aside(self, document_id: str, parser_version: str) -> SetAside | None:
+        """Return why this version of the parser cannot read a document; None where it could, or may."""
+        row = self.connection.execute(
+            "SELECT reason, detail FROM document_set_aside WHERE municipality = %s"
+            " AND document_id = %s AND step = 'parse' AND version = %s AND resolved_at IS NULL"
+            " ORDER BY set_aside_id DESC LIMIT 1",
+            (self.municipality, document_id, parser_version),
+        ).fetchone()
+        return SetAside(*row) if row else None
+
+    def page_counts(self, document_id: str) -> tuple[int, int, int, str | None] | None:
+        """Return how many pages were read, set aside, the characters, and the title; None when unread."""
+        row = self.connection.execute(
+            "SELECT pages_read, pages_set_aside, character_count, title FROM document"
+            " WHERE document_id = %s AND parsed_at IS NOT NULL",
+            (document_id,),
+        ).fetchone()
+        return (int(row[0]), int(row[1]), int(row[2]), row[3]) if row else None
+
     def pages_by_ocr(self, document_id: str, parser_version: str) -> list[Page]:
         """Return the pages of a document that OCR has looked at; of any other none.
 
