@@ -1,8 +1,8 @@
 """# Definitions of named workflows
 
-Makes no DAG. It fails to import while a file of `include/workflows` is wrong, so that Airflow shows an
-import error with each bad file, its line and what to do, while the dags of the good ones go on in
-`workflows.py`: an error there would make every one of them stale.
+Holds no DAG. While a file of `include/workflows` is wrong this one fails to import, and Airflow shows an
+import error that names each bad file, its line and what to do. It is a file of its own because an error in
+`workflows.py` would make every DAG there stale, the good ones too.
 """
 
 from participation.workflow_dags import refuse_bad_definitions

@@ -1,8 +1,8 @@
 """# Named workflows
 
-One DAG per file of `include/workflows`, called `workflow_<name>`: the only file with more than one DAG.
-How to write one: `docs/workflows.md`. What is wrong with a file is an import error of
-`workflow_definitions.py`; the others stand here. It reads as airflow does: a dag per definition.
+One DAG per file of `include/workflows`, called `workflow_<name>`: the only file of this folder that holds
+more than one. `docs/workflows.md` says how to write a definition; what is wrong with one is an import
+error of `workflow_definitions.py`, so that Airflow keeps the others.
 """
 
 from participation.workflow_dags import definitions, workflow_dag

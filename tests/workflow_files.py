@@ -54,11 +54,5 @@ def definition(folder: Path, body: str, name: str = "small"):
     return read_definition(write(folder, body, name), Troubles().registry)
 
 
-def line_of(path: Path, words: str) -> int:
-    """Say on which line some words stand, from 1."""
-    lines = path.read_text().splitlines()
-    return next(number for number, line in enumerate(lines, start=1) if words in line)
-
-
 PASSES = TransientError("away")
 STAYS = PermanentError("wrong")

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from textwrap import shorten
 from typing import Any, Literal
 
 from include.contributions.sources.boundary import cleaned
@@ -44,6 +45,9 @@ ENDED = frozenset(StepState) - {StepState.RUNNING, StepState.RETRYING}
 
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 """A result is read by every step after it; what is larger has a table or a file of its own."""
+
+MAX_PATH_PART = 200
+"""Characters of a value that stands in an address."""
 
 RunState = Literal["running", "done", "done_with_warnings", "failed"]
 
@@ -95,7 +99,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class NoTurn:
-    """A step is left out, and why; ``because`` names the steps to blame, none where a branch was not taken."""
+    """A step is left out, and why; ``because`` names the steps to blame, none for a branch not taken."""
 
     state: Literal[StepState.SKIPPED, StepState.NOT_RUN]
     reason: str
@@ -142,7 +146,9 @@ def decide(
             value = step.when.value.value(values, results)
             if not any(value == each and type(value) is type(each) for each in step.when.one_of):
                 wanted = " or ".join(repr(each) for each in step.when.one_of)
-                return NoTurn(StepState.SKIPPED, f"branch not taken: {_shown(value)} is not {wanted}")
+                return NoTurn(
+                    StepState.SKIPPED, f"branch not taken: {_shown(value)} is not {wanted}"
+                )
         if step.call is None:
             return Turn(resolved(step.inputs, values, results))
         return Turn(
@@ -262,7 +268,7 @@ def path_part(value: Any) -> str:
     """
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     safe = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~:-")
-    if not text or len(text) > 200 or set(text) - safe or set(text) == {"."}:
+    if not text or len(text) > MAX_PATH_PART or set(text) - safe or set(text) == {"."}:
         raise NoSuchValueError(
             f"{_shown(value)} is no part of a path: an id of letters, digits and ._~:- may stand there"
         )
@@ -323,7 +329,13 @@ def run_in_process(
             _tell(observer, step, time.monotonic(), "skipped", verdict.reason)
             continue
         records[step.id] = _attempts(
-            definition, step, verdict, _runner(step, registry, surroundings, call), observer, pause, until
+            definition,
+            step,
+            verdict,
+            _runner(step, registry, surroundings, call),
+            observer,
+            pause,
+            until,
         )
     return InProcessRun(outcome(definition, values, records), records)
 
@@ -384,7 +396,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _attempts(  # noqa: PLR0913 - what one step's attempts need
+def _attempts(
     definition: Definition,
     step: StepDefinition,
     turn: Turn,
@@ -401,7 +413,9 @@ def _attempts(  # noqa: PLR0913 - what one step's attempts need
             with time_limit(max(0.001, min(step.timeout_s, until - began))):
                 result = storable_result(run(turn.inputs))
         except Exception as error:  # noqa: BLE001 - what a failure means is the definition's to say
-            kind: Literal["timeout", "failed"] = "timeout" if isinstance(error, TimeoutError) else "failed"
+            kind: Literal["timeout", "failed"] = (
+                "timeout" if isinstance(error, TimeoutError) else "failed"
+            )
             _tell(observer, step, began, kind, cause_chain(error))
             wait_s = pause_s(step, error)
             has_time = time.monotonic() + wait_s < until
@@ -495,4 +509,4 @@ def _composed(template: Any, values: Mapping[str, Any], results: Mapping[str, An
 
 
 def _shown(value: Any) -> str:
-    return repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
+    return shorten(repr(value), 80, placeholder=" …") or type(value).__name__

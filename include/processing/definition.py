@@ -43,6 +43,9 @@ HTTP_GIVES = frozenset({"status", "body"})
 
 MAX_INPUT_BYTES = 512 * 1024
 
+SHOWN_CHARACTERS = 300
+"""Of what a schema says; it repeats the value, whose beginning and end will do."""
+
 _WITHOUT_MEANING = frozenset({"title", "description", "owner", "tags"})
 """Parts of a definition that change nothing of a run."""
 
@@ -169,10 +172,10 @@ class Definition:
             raise InputError(f"{self.name}: the input is no JSON: {error}") from error
         if size > MAX_INPUT_BYTES:
             raise InputError(f"{self.name}: the input has {size} bytes, at most {MAX_INPUT_BYTES}")
-        error = best_match(Draft202012Validator(self.input_schema).iter_errors(values))
-        if error is not None:
-            where = ".".join(map(str, error.absolute_path)) or "input"
-            raise InputError(f"{self.name}: {where}: {_short(error)}")
+        wrong = best_match(Draft202012Validator(self.input_schema).iter_errors(values))
+        if wrong is not None:
+            where = ".".join(map(str, wrong.absolute_path)) or "input"
+            raise InputError(f"{self.name}: {where}: {_short(wrong)}")
         return {**dict.fromkeys(self.input_schema["properties"]), **values}
 
 
@@ -188,19 +191,19 @@ def dag_id_of(name: str) -> str:
 def read_definitions(
     registry: Registry, folder: Path = FOLDER
 ) -> tuple[tuple[Definition, ...], tuple[FileError, ...]]:
-    """Read every definition of a folder, in the order of their names, and the first error of each bad file."""
+    """Read every definition of a folder, in the order of names, and the first error of each bad file."""
     found: list[Definition] = []
     errors: list[FileError] = []
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         try:
             definition = read_definition(path, registry)
-            twin = next((each for each in found if each.dag_id == definition.dag_id), None)
-            if twin:
-                raise FileError(
-                    definition.file, 1, f"has the name of {twin.file}: give it another one"
-                )
         except FileError as error:
             errors.append(error)
+            continue
+        twin = next((each for each in found if each.dag_id == definition.dag_id), None)
+        if twin:
+            taken = f"has the name of {twin.file}: give it another one"
+            errors.append(FileError(definition.file, 1, taken))
         else:
             found.append(definition)
     return tuple(found), tuple(errors)
@@ -258,16 +261,23 @@ def _check_form(file: YamlFile) -> None:
         unknown = [key for key in error.instance if f"'{key}'" in error.message]
         place += unknown[:1]
     where = ".".join(map(str, error.absolute_path)) or "the file"
-    raise file.error(place, f"{where}: {_short(error)}; include/workflows/schema.json says what may stand here")
+    raise file.error(
+        place, f"{where}: {_short(error)}; include/workflows/schema.json says what may stand here"
+    )
 
 
 def _nearest(error: ValidationError) -> Any:
     # What is wrong deepest in the file comes first; of two, what names a part rather than an alternative.
-    return len(error.absolute_path), error.validator not in {"oneOf", "anyOf", "unevaluatedProperties"}
+    return len(error.absolute_path), error.validator not in {
+        "oneOf",
+        "anyOf",
+        "unevaluatedProperties",
+    }
 
 
 def _short(error: ValidationError) -> str:
-    return error.message if len(error.message) <= 300 else f"{error.message[:200]} … {error.message[-90:]}"
+    message = str(error.message)
+    return message if len(message) <= SHOWN_CHARACTERS else f"{message[:200]} … {message[-90:]}"
 
 
 def _check_input_schema(file: YamlFile) -> None:
@@ -275,18 +285,30 @@ def _check_input_schema(file: YamlFile) -> None:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        raise file.error(("input", *error.absolute_path), f"is no JSON Schema: {_short(error)}") from error
+        raise file.error(
+            ("input", *error.absolute_path), f"is no JSON Schema: {_short(error)}"
+        ) from error
     for place in _keys_named(schema, {"$ref", "$dynamicRef", "$id", "$schema"}):
-        raise file.error(("input", *place), f"{place[-1]} leads out of the file: write the schema out")
+        raise file.error(
+            ("input", *place), f"{place[-1]} leads out of the file: write the schema out"
+        )
     for missing in sorted(set(schema.get("required", ())) - set(schema["properties"])):
-        raise file.error(("input", "required"), f"{missing} is required and not described: add it to properties")
+        raise file.error(
+            ("input", "required"), f"{missing} is required and not described: add it to properties"
+        )
     for name, each in schema["properties"].items():
-        wrong = "default" in each and best_match(Draft202012Validator(each).iter_errors(each["default"]))
+        wrong = "default" in each and best_match(
+            Draft202012Validator(each).iter_errors(each["default"])
+        )
         if wrong:
-            raise file.error(("input", "properties", name, "default"), f"the default: {_short(wrong)}")
+            raise file.error(
+                ("input", "properties", name, "default"), f"the default: {_short(wrong)}"
+            )
 
 
-def _keys_named(schema: Any, names: set[str], place: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+def _keys_named(
+    schema: Any, names: set[str], place: tuple[str | int, ...] = ()
+) -> Iterator[tuple[str | int, ...]]:
     if isinstance(schema, Mapping):
         for key, each in schema.items():
             if key in names and isinstance(each, str):
@@ -342,10 +364,14 @@ def _step(
         method = each.get("method", "GET")
         if "json" in each and method == "GET":
             raise file.error((*place, "json"), "a GET sends nothing: use POST or PUT, or query")
-        call = HttpCall(each["connection"], method, each["path"], each.get("query", {}), each.get("json"))
+        call = HttpCall(
+            each["connection"], method, each["path"], each.get("query", {}), each.get("json")
+        )
     when = _when(file, position)
     named = each.get("needs", [before] if before else [])
-    referred = _referred(file, place, [each.get(key) for key in ("inputs", "path", "query", "json")])
+    referred = _referred(
+        file, place, [each.get(key) for key in ("inputs", "path", "query", "json")]
+    )
     if when:
         referred += [step for step in when.value.steps if step not in referred]
     return StepDefinition(
@@ -378,13 +404,17 @@ def _when(file: YamlFile, position: int) -> When | None:
         raise file.error(place, str(error)) from error
     is_whole = written["value"].startswith("${") and written["value"].endswith("}")
     if len(found) != 1 or not is_whole:
-        raise file.error(place, "a condition looks at one value: write one reference such as ${steps.sniff.kind}")
+        raise file.error(
+            place, "a condition looks at one value: write one reference such as ${steps.sniff.kind}"
+        )
     return When(found[0], tuple(written["in"]) if "in" in written else (written["equals"],))
 
 
 def _referred(file: YamlFile, place: tuple[str | int, ...], templates: Sequence[Any]) -> list[str]:
     try:
-        return [step for template in templates for each in references(template) for step in each.steps]
+        return [
+            step for template in templates for each in references(template) for step in each.steps
+        ]
     except ReferenceSyntaxError as error:
         raise file.error(place, str(error)) from error
 
@@ -410,7 +440,9 @@ def _check_processor(
             )
     for name, is_required in takes.items():
         if is_required and name not in step.inputs:
-            raise file.error((*place, "inputs"), f"{step.processor} needs the input {name!r}: add it")
+            raise file.error(
+                (*place, "inputs"), f"{step.processor} needs the input {name!r}: add it"
+            )
 
 
 def _check_references(
@@ -446,7 +478,8 @@ def _wrong(
     if path.step is None:
         known: Any = file.data["input"]["properties"]
         if path.keys and path.keys[0] not in known:
-            return f"the input has no {path.keys[0]!r}{_meant(path.keys[0], known)}; it has {', '.join(known)}"
+            name = path.keys[0]
+            return f"the input has no {name!r}{_meant(name, known)}; it has {', '.join(known)}"
         return None
     if path.step not in by_id:
         return _no_such_step(path.step, by_id)

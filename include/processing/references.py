@@ -95,7 +95,9 @@ def parse(text: str) -> Reference:
                 "several with | between them"
             )
         first, *keys = part.split(".")
-        paths.append(Path(None, tuple(keys)) if first == "input" else Path(keys[0], tuple(keys[1:])))
+        paths.append(
+            Path(None, tuple(keys)) if first == "input" else Path(keys[0], tuple(keys[1:]))
+        )
     return Reference(tuple(paths))
 
 
@@ -160,7 +162,9 @@ def _parts(text: str) -> Iterator[str | Reference]:
         if mark[0] == "$${":
             yield "${"
         elif mark[1] is None:
-            raise ReferenceSyntaxError(f"{text[:80]!r}: ${{ is not closed; write $${{ for the text itself")
+            raise ReferenceSyntaxError(
+                f"{text[:80]!r}: ${{ is not closed; write $${{ for the text itself"
+            )
         else:
             yield parse(mark[1])
     if end < len(text) or not text:
@@ -184,4 +188,6 @@ def _written(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         return str(value)
-    raise NoSuchValueError(f"a {type(value).__name__} cannot be written into a text: name a part of it")
+    raise NoSuchValueError(
+        f"a {type(value).__name__} cannot be written into a text: name a part of it"
+    )

@@ -86,7 +86,9 @@ def read_yaml(path: Path, shown: str | None = None) -> YamlFile:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise FileError(name, 1, f"cannot be read ({error.strerror}): mend it or take it away") from error
+        raise FileError(
+            name, 1, f"cannot be read ({error.strerror}): mend it or take it away"
+        ) from error
     if len(content) > MAX_BYTES:
         raise FileError(name, 1, f"holds {len(content)} bytes, at most {MAX_BYTES}: shorten it")
     try:
@@ -111,7 +113,7 @@ def read_yaml(path: Path, shown: str | None = None) -> YamlFile:
         loader.dispose()
 
 
-def _read(  # noqa: PLR0913 - one walk over the file, which carries what it knows
+def _read(
     loader: _Loader,
     node: yaml.Node,
     place: Place,
@@ -127,7 +129,9 @@ def _read(  # noqa: PLR0913 - one walk over the file, which carries what it know
     if len(place) > MAX_DEPTH:
         raise FileError(name, line, f"is nested more than {MAX_DEPTH} deep")
     if node.tag.removeprefix(CORE) not in {"map", "seq", "null", "bool", "int", "float", "str"}:
-        raise FileError(name, line, f"{node.tag} is nothing a definition may hold: take the tag away")
+        raise FileError(
+            name, line, f"{node.tag} is nothing a definition may hold: take the tag away"
+        )
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -150,7 +154,7 @@ def _read(  # noqa: PLR0913 - one walk over the file, which carries what it know
 
 def _scalar(loader: _Loader, node: yaml.Node, name: str, line: int) -> Hashable:
     try:
-        value: Hashable = loader.construct_object(node)  # type: ignore[no-untyped-call]
+        value: Hashable = loader.construct_object(node)
     except ValueError as error:
         raise FileError(name, line, f"is no {node.tag}: {str(error)[:100]}") from error
     if isinstance(value, float) and not math.isfinite(value):

@@ -90,7 +90,9 @@ def end_cut_off_workflow(context: Any) -> None:
     with session(ledger_dsn()) as connection:
         lost = metrics.close_lost(connection, run.dag_id, run.run_id)
         ledger = LedgerWorkflows(connection, Settings().municipality, attempt)
-        ended = ledger.cut_off(f"cut off: {context.get('reason') or 'the run ended before its steps'}")
+        ended = ledger.cut_off(
+            f"cut off: {context.get('reason') or 'the run ended before its steps'}"
+        )
     if ended:
         log.warning("%s %s was cut off: %s attempts closed", run.dag_id, run.run_id, lost)
 

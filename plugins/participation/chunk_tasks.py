@@ -22,7 +22,9 @@ def cut(visit: Visit) -> dict[str, Any]:
     """Cut documents into parents and children, all of a text or none."""
     chunks, chunking_id = cut_as_chosen(visit)
     ids = chunks.to_chunk(chunking_id)
-    turns = take_turns(visit, turn(chunking_id), ids, lambda each: cut_one(chunks, chunking_id, each))
+    turns = take_turns(
+        visit, turn(chunking_id), ids, lambda each: cut_one(chunks, chunking_id, each)
+    )
     return turns.docket(chunking_id=chunking_id)
 
 

@@ -68,7 +68,11 @@ def embed(visit: Visit) -> dict[str, Any]:
 
         try:
             turns = take_turns(
-                visit, turn(embeddings), embeddings.unfinished(), embed_one, amount=lambda: f"{stored} vectors"
+                visit,
+                turn(embeddings),
+                embeddings.unfinished(),
+                embed_one,
+                amount=lambda: f"{stored} vectors",
             )
             done[engine.name] = turns.done
         except AirflowSkipException:

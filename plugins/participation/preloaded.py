@@ -31,6 +31,8 @@ TASK_MODULES = (
     "participation.settings",
     "participation.steps",
     "participation.wording_tasks",
+    "participation.workflow_dags",
+    "participation.workflow_documents",
 )
 """What the DAG files import of this package; with it comes all of the domain and of the ledger."""
 

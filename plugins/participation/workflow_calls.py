@@ -80,7 +80,9 @@ def _connection(conn_id: str) -> Connection:
     try:
         found = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException as error:
-        raise ConfigurationError(f"there is no connection {conn_id}: make it, of type http") from error
+        raise ConfigurationError(
+            f"there is no connection {conn_id}: make it, of type http"
+        ) from error
     if found.conn_type not in {"http", "https"}:
         raise ConfigurationError(
             f"connection {conn_id} is of type {found.conn_type}: a workflow calls through http only"
@@ -119,7 +121,9 @@ def _plain(query: Mapping[str, Any]) -> dict[str, Any]:
             continue
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(each, str | int | float) for each in values):
-            raise PermanentError(f"query {name}: a text, a number or a list of them may stand there")
+            raise PermanentError(
+                f"query {name}: a text, a number or a list of them may stand there"
+            )
         plain[name] = [
             ("true" if each else "false") if isinstance(each, bool) else each for each in values
         ]

@@ -6,6 +6,7 @@ drops an error under any other name at the next look through the folder.
 """
 
 import math
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -125,16 +126,7 @@ def workflow_dag(definition: Definition) -> DAG:
 def form(definition: Definition) -> dict[str, Any]:
     """Build the form: the input as a whole, and each of its fields."""
     schema = definition.input_schema
-    fields = {
-        name: Param(
-            each.get("default"),
-            **{key: value for key, value in each.items() if key not in {"default", "type", "enum"}},
-            **({"enum": [*each["enum"], None]} if "enum" in each else {}),
-            type=["null", each["type"]],
-            section="Input, field by field",
-        )
-        for name, each in schema["properties"].items()
-    }
+    fields = {name: _field(each) for name, each in schema["properties"].items()}
     whole = Param(
         None,
         **{key: value for key, value in schema.items() if key not in {"default", "type", "title"}},
@@ -145,6 +137,17 @@ def form(definition: Definition) -> dict[str, Any]:
     if not whole.description:
         whole.description = "The input as one object, as a program gives it. Instead of the fields."
     return {**fields, "input": whole}
+
+
+def _field(described: Mapping[str, Any]) -> Param:
+    """Make a field that may be left empty, whatever the schema says: the input may come as a whole."""
+    kept: dict[str, Any] = {
+        key: value for key, value in described.items() if key not in {"default", "type", "enum"}
+    }
+    if "enum" in described:
+        kept["enum"] = [*described["enum"], None]
+    kept |= {"type": ["null", described["type"]], "section": "Input, field by field"}
+    return Param(described.get("default"), **kept)
 
 
 def _task(definition: Definition, step: StepDefinition) -> Any:

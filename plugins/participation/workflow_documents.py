@@ -7,7 +7,7 @@ put it there.
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -123,10 +123,8 @@ def add_to_dataset(inputs: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
 
     ``dataset_creation`` announces it on its asset, when it runs next.
     """
-    try:
+    with suppress(AirflowSkipException):  # a version says the same already
         dataset_tasks.build_dataset(visit)
-    except AirflowSkipException:
-        pass  # a version says the same already
     datasets = LedgerDatasets(visit.connection, visit.settings.municipality)
     document_id = inputs["document_id"]
     newest = datasets.newest(dataset_tasks.DATASET_NAME)

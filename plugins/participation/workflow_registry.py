@@ -15,9 +15,7 @@ _TEXT = {"text": True, "ideas": False, "category": False}
 
 _DOCUMENT = {"document_id": True}
 
-_PAGES = frozenset(
-    {"document_id", "pages", "pages_read", "pages_set_aside", "characters", "title"}
-)
+_PAGES = frozenset({"document_id", "pages", "pages_read", "pages_set_aside", "characters", "title"})
 
 
 def _judging(function: str) -> Run:

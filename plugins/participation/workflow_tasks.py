@@ -37,7 +37,7 @@ from include.processing.course import (
 )
 from include.processing.definition import Definition, InputError, StepDefinition, storable
 from include.processing.references import NoSuchValueError
-from participation import steps
+from participation.hooks.ledger import ledger_dsn
 from participation.ledger import metrics
 from participation.ledger.connection import Connection, session
 from participation.ledger.workflows import DefinitionChangedError, LedgerWorkflows, in_docket
@@ -137,7 +137,9 @@ def run_step(
         if isinstance(error, AirflowTaskTimeout):
             cause = TimeoutError(f"{step.timeout_s:g} s were over")
         with _usable(visit) as connection:
-            raise _failed(visit, _ledger(visit, connection), definition, step, attempt, cause) from error
+            raise _failed(
+                visit, _ledger(visit, connection), definition, step, attempt, cause
+            ) from error
     visit.output_size = 1
     return in_docket(definition.name, visit.attempt.run_id, step_id, result, size)
 
@@ -163,7 +165,9 @@ def finish_run(visit: Visit, definition: Definition, params: Mapping[str, Any]) 
         if record is None or record.state not in ENDED:
             attempts = record.attempts if record else 0
             error = StepError(step.id, attempts, LOST, "clear the task; what is done stays done")
-            records[step.id] = StepRecord(StepState.FAILED, reason=LOST, attempts=attempts, error=error)
+            records[step.id] = StepRecord(
+                StepState.FAILED, reason=LOST, attempts=attempts, error=error
+            )
             ledger.note(definition, step.id, records[step.id])
     try:
         values = _values(definition, params)
@@ -171,7 +175,9 @@ def finish_run(visit: Visit, definition: Definition, params: Mapping[str, Any]) 
         values = {}  # the first step says so; nothing is composed of it
     ending = outcome(definition, values, records)
     if ending.state != "failed" and (red := visit.failed_tasks()):
-        lost = StepError(red[0], 1, f"tasks failed after their results were stored: {red}", "clear them")
+        lost = StepError(
+            red[0], 1, f"tasks failed after their results were stored: {red}", "clear them"
+        )
         ending = RunOutcome("failed", None, ending.warnings, (lost,))
     ledger.end(definition, ending)
     counts: dict[str, int] = {}
@@ -179,7 +185,9 @@ def finish_run(visit: Visit, definition: Definition, params: Mapping[str, Any]) 
         counts[str(record.state)] = counts.get(str(record.state), 0) + 1
     visit.input_size, visit.output_size = len(definition.steps), counts.get("done", 0)
     if ending.state == "failed":
-        said = "; ".join(f"{each.step}: {each.cause} ({each.next_action})" for each in ending.failed)
+        said = "; ".join(
+            f"{each.step}: {each.cause} ({each.next_action})" for each in ending.failed
+        )
         raise WorkflowFailedError(f"{definition.name} failed: {said or counts}")
     for sentence in ending.warnings:
         log.warning("%s", sentence)
@@ -239,7 +247,7 @@ def _call(step: StepDefinition, inputs: Mapping[str, Any], visit: Visit) -> Mapp
     return call(step, inputs, visit)
 
 
-def _failed(  # noqa: PLR0913 - what is known of a failed attempt
+def _failed(
     visit: Visit,
     ledger: LedgerWorkflows,
     definition: Definition,
@@ -278,7 +286,7 @@ def _usable(visit: Visit) -> Iterator[Connection]:
     if visit.connection.info.transaction_status == TransactionStatus.IDLE:
         yield visit.connection
         return
-    with session(steps.ledger_dsn()) as connection:
+    with session(ledger_dsn()) as connection:
         yield connection
 
 

@@ -1,12 +1,14 @@
 """The laws every DAG obeys; no database, no scheduler."""
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip("airflow", reason="DAG tests need Airflow")
 
@@ -29,6 +31,7 @@ from participation.ledger.review import MAX_OPEN
 
 PROJECT = Path(__file__).parents[2]
 DAGS = PROJECT / "dags"
+DEFINITIONS = PROJECT / "include" / "workflows"
 BAG = DagBag(dag_folder=str(DAGS))
 REVIEW = "contribution_review"
 TASKS = [(dag.dag_id, task.task_id) for dag in BAG.dags.values() for task in dag.tasks]
@@ -46,8 +49,21 @@ def test_every_dag_file_imports():
 
 
 def test_each_file_holds_the_dag_it_is_named_after():
-    """dags/<dag_id>.py: whoever reads an id in the UI knows which file to open."""
-    assert {path.stem for path in DAGS.glob("*.py")} == set(BAG.dags)
+    """dags/<dag_id>.py: whoever reads an id in the UI knows which file to open.
+
+    But for named workflows: all of them stand in one file, whose definitions are files of their own.
+    """
+    named = {dag_id for dag_id, dag in BAG.dags.items() if Path(dag.fileloc).stem == "workflows"}
+
+    assert {path.stem for path in DAGS.glob("*.py")} == {
+        *(set(BAG.dags) - named),
+        "workflows",
+        "workflow_definitions",
+    }
+    assert named == {
+        f"workflow_{path.stem.replace('-', '_')}" for path in DEFINITIONS.glob("*.yaml")
+    }
+    assert {dag_id for dag_id in BAG.dags if dag_id.startswith("workflow_")} == named
 
 
 @pytest.mark.parametrize("dag", BAG.dags.values(), ids=lambda dag: dag.dag_id)
@@ -327,6 +343,53 @@ def test_a_source_that_fails_holds_up_no_paper_that_is_kept():
 
     assert choose.upstream_task_ids == {"find"}
     assert choose.trigger_rule.value == "all_done"
+
+
+NAMED = [dag for dag in BAG.dags.values() if Path(dag.fileloc).stem == "workflows"]
+
+
+@pytest.mark.parametrize("dag", NAMED, ids=lambda dag: dag.dag_id)
+def test_a_named_workflow_has_a_task_per_step_and_an_end(dag):
+    """Every task has its turn whatever came before: the ledger says what that means; ``finish`` is last."""
+    written = yaml.safe_load(
+        (DEFINITIONS / f"{dag.dag_id.removeprefix('workflow_').replace('_', '-')}.yaml").read_text()
+    )
+
+    assert set(dag.task_ids) == {*(step["id"] for step in written["steps"]), "finish"}
+    assert {task.trigger_rule.value for task in dag.tasks} == {"all_done"}
+    assert [task.task_id for task in dag.leaves] == ["finish"]
+    assert dag.get_task("finish").upstream_task_ids == {step["id"] for step in written["steps"]}
+    assert dag.has_on_failure_callback
+    assert set(dag.params) == {*written["input"]["properties"], "input"}
+    for step in written["steps"]:
+        assert dag.get_task(step["id"]).execution_timeout.total_seconds() == step.get(
+            "timeout_s", 600
+        )
+    dag.params.validate()
+
+
+def test_a_bad_definition_is_an_import_error_and_the_others_load(tmp_path, monkeypatch):
+    """The error names each bad file, its line and the way out; no file with a DAG has one."""
+    shutil.copytree(DEFINITIONS, tmp_path / "defs")
+    good = tmp_path / "defs" / "document-processing.yaml"
+    bad = tmp_path / "defs" / "bad-one.yaml"
+    bad.write_text(
+        good.read_text()
+        .replace("name: document-processing", "name: bad-one")
+        .replace("processor: find_themes", "processor: find_theme")
+    )
+    (tmp_path / "defs" / "bad-two.yaml").write_text("name: bad-two\nsteps: [\n")
+    line = 1 + bad.read_text().splitlines().index("    processor: find_theme")
+    monkeypatch.setenv("PARTICIPATION_WORKFLOWS", str(tmp_path / "defs"))
+
+    bag = DagBag(dag_folder=str(DAGS))
+
+    ((file, error),) = bag.import_errors.items()
+    assert Path(file).name == "workflow_definitions.py"
+    assert f"bad-one.yaml, line {line}: there is no processor 'find_theme', did you mean" in error
+    assert "bad-two.yaml, line 3: is no YAML" in error
+    assert set(bag.dags) == set(BAG.dags)
+    assert file not in {dag.fileloc for dag in bag.dags.values()}
 
 
 def failed(cause):

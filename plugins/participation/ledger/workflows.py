@@ -43,7 +43,9 @@ ORDER BY s.position
 class DefinitionChangedError(PermanentError):
     """The definition changed while a run was at work; its results would mix two workflows."""
 
-    next_action = "start the workflow again; the run that began under the old definition stays on record"
+    next_action = (
+        "start the workflow again; the run that began under the old definition stays on record"
+    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from include.processing.definition import (
 )
 from include.processing.model import ErrorStrategy
 from include.processing.yaml_file import FileError, read_yaml
-from tests.workflow_files import Troubles, definition, line_of, write
+from tests.workflow_files import Troubles, definition, write
 
 REGISTRY = Troubles().registry
 
@@ -90,12 +90,17 @@ WRONG = {
         "takes no 'nmae'",
     ),
     "unknown_step": (
-        steps(step("a"), "{id: b, kind: processor, processor: work, inputs: {name: '${steps.x.name}'}}"),
+        steps(
+            step("a"),
+            "{id: b, kind: processor, processor: work, inputs: {name: '${steps.x.name}'}}",
+        ),
         "steps.x",
         "no step 'x'",
     ),
     "unknown_result": (
-        steps(step("a"), "{id: b, kind: processor, processor: work, inputs: {name: '${steps.a.nam}'}}"),
+        steps(
+            step("a"), "{id: b, kind: processor, processor: work, inputs: {name: '${steps.a.nam}'}}"
+        ),
         "steps.a.nam",
         "gives no 'nam', did you mean 'name'",
     ),
@@ -118,7 +123,8 @@ WRONG = {
     "itself": (steps(step("a", "needs: [a]")), "id: a", "a needs a"),
     "a_later_step": (
         steps(
-            "{id: a, kind: processor, processor: work, inputs: {name: '${steps.b.name}'}}", step("b")
+            "{id: a, kind: processor, processor: work, inputs: {name: '${steps.b.name}'}}",
+            step("b"),
         ),
         "id: a",
         "wait for each other",
@@ -160,13 +166,25 @@ WRONG = {
         "when:",
         "valid under each",
     ),
-    "unknown_kind": (steps("{id: a, kind: shell, command: ls}"), "kind: shell", "'shell' is not one of"),
+    "unknown_kind": (
+        steps("{id: a, kind: shell, command: ls}"),
+        "kind: shell",
+        "'shell' is not one of",
+    ),
     "unknown_key": ("owner: participation\nstpes: []\n" + steps(step("a")), "stpes", "stpes"),
     "strategy": ("strategy: ignore\n" + steps(step("a")), "strategy", "'ignore' is not one of"),
     "no_steps": ("steps: []", "steps", "non-empty"),
     "output": (steps(step("a")) + "\noutput: {x: '${steps.b.name}'}", "output", "no step 'b'"),
-    "twice_a_key": (steps(step("a", "critical: true, critical: false")), "critical", "stands twice"),
-    "anchor": ("tags: &t [documents]\n" + steps(step("a")) + "\noutput: *t", "tags", "by an anchor"),
+    "twice_a_key": (
+        steps(step("a", "critical: true, critical: false")),
+        "critical",
+        "stands twice",
+    ),
+    "anchor": (
+        "tags: &t [documents]\n" + steps(step("a")) + "\noutput: *t",
+        "tags",
+        "by an anchor",
+    ),
     "object_of_python": (
         steps(step("a")) + "\noutput: !!python/object/apply:os.system ['true']",
         "output",
@@ -237,34 +255,23 @@ def test_a_bad_file_leaves_the_others_alone(tmp_path):
     assert [Path(error.path).name for error in bad] == ["bad.yaml", "worse.yaml"]
 
 
+CLOSED = "{type: object, additionalProperties: false, "
+FIELD = CLOSED + "properties: {a: {type: %s, description: abc, %s}}}"
+
+
 @pytest.mark.parametrize(
     ("schema", "says"),
     [
         ("{type: array}", "was expected"),
         ("{type: object, properties: {}}", "additionalProperties"),
+        (CLOSED + "properties: {input: {type: string, description: xyz}}}", "input"),
+        (CLOSED + "required: [b], properties: {}}", "b is required and not described"),
+        (FIELD % ("string", "default: 3"), "the default: 3 is not of type"),
         (
-            "{type: object, additionalProperties: false, properties: {input: {type: string, description: x yz}}}",
-            "input",
-        ),
-        (
-            "{type: object, additionalProperties: false, required: [b], properties: {}}",
-            "b is required and not described",
-        ),
-        (
-            "{type: object, additionalProperties: false, properties: {a: {type: string, description: abc, "
-            "default: 3}}}",
-            "the default: 3 is not of type",
-        ),
-        (
-            "{type: object, additionalProperties: false, properties: {a: {type: object, description: abc, "
-            "properties: {b: {$ref: 'https://evil.example/x'}}}}}",
+            FIELD % ("object", "properties: {b: {$ref: 'https://evil.example/x'}}"),
             "leads out of the file",
         ),
-        (
-            "{type: object, additionalProperties: false, properties: {a: {type: string, description: abc, "
-            "minLength: -1}}}",
-            "is no JSON Schema",
-        ),
+        (FIELD % ("string", "minLength: -1"), "is no JSON Schema"),
     ],
 )
 def test_the_input_is_a_closed_object(tmp_path, schema, says):

@@ -83,7 +83,9 @@ def test_an_object_is_not_written_into_a_text():
 
 def test_what_a_value_holds_is_no_reference_again():
     """A citizen's words with a reference in them stay words."""
-    assert resolved("${input.text}", {"text": "${steps.read.pages}"}, RESULTS) == "${steps.read.pages}"
+    assert (
+        resolved("${input.text}", {"text": "${steps.read.pages}"}, RESULTS) == "${steps.read.pages}"
+    )
     assert resolved("x ${input.text}", {"text": "${input.text}"}, {}) == "x ${input.text}"
 
 
