@@ -9,11 +9,10 @@ from airflow.sdk import BaseHook
 
 from include.errors import ParticipationError, cause_chain
 from participation.hooks.ledger import LEDGER_CONN_ID, ledger_dsn
-from participation.ledger import books, metrics
+from participation.ledger import books, metrics, workflows
 from participation.ledger.analysis import LedgerAnalysis
 from participation.ledger.attempt import Attempt
 from participation.ledger.connection import session
-from participation.ledger.workflows import LedgerWorkflows
 from participation.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -86,13 +85,10 @@ def end_cut_off_workflow(context: Any) -> None:
     A run cut off by its timeout leaves ``finish`` skipped, and the ledger would call it running for ever.
     """
     run = context["dag_run"]
-    attempt = Attempt(run.dag_id, run.run_id, "end_cut_off_workflow", -1, 1)
+    reason = f"cut off: {context.get('reason') or 'the run ended before its steps'}"
     with session(ledger_dsn()) as connection:
         lost = metrics.close_lost(connection, run.dag_id, run.run_id)
-        ledger = LedgerWorkflows(connection, Settings().municipality, attempt)
-        ended = ledger.cut_off(
-            f"cut off: {context.get('reason') or 'the run ended before its steps'}"
-        )
+        ended = workflows.cut_off(connection, run.dag_id, run.run_id, reason)
     if ended:
         log.warning("%s %s was cut off: %s attempts closed", run.dag_id, run.run_id, lost)
 

@@ -218,28 +218,32 @@ class LedgerWorkflows(AttemptLedger):
             },
         )
 
-    def cut_off(self, reason: str) -> int:
-        """End what a run of this DAG left open; return how many runs that were."""
-        names = {"run_id": self.attempt.run_id, "dag_id": self.attempt.dag_id, "reason": reason}
-        with self.connection.transaction():
-            ended = self.connection.execute(
-                "UPDATE workflow_run SET state = 'failed', reason = %(reason)s, ended_at = now()"
-                " WHERE run_id = %(run_id)s AND dag_id = %(dag_id)s AND state = 'running'",
-                names,
-            ).rowcount
-            self.connection.execute(
-                "UPDATE workflow_step s SET state = 'failed', reason = %(reason)s, ended_at = now(),"
-                " error = jsonb_build_object('step', s.step, 'attempt', s.attempts, 'cause',"
-                " %(reason)s::text, 'next_action', 'clear the task, or start the workflow again')"
-                " FROM workflow_run r WHERE (r.workflow, r.run_id) = (s.workflow, s.run_id)"
-                " AND r.run_id = %(run_id)s AND r.dag_id = %(dag_id)s"
-                " AND s.state IN ('running', 'retrying')",
-                names,
-            )
-        return ended
-
     def _names(self, workflow: str) -> dict[str, Any]:
         return {"workflow": workflow, "run_id": self.attempt.run_id}
+
+
+def cut_off(connection: Connection, dag_id: str, run_id: str, reason: str) -> int:
+    """End what a run left open that was ended from outside: by its time limit, or by a person.
+
+    Returns how many runs that were: 0 for one that had ended, or that never began.
+    """
+    names = {"run_id": run_id, "dag_id": dag_id, "reason": reason}
+    with connection.transaction():
+        ended = connection.execute(
+            "UPDATE workflow_run SET state = 'failed', reason = %(reason)s, ended_at = now()"
+            " WHERE run_id = %(run_id)s AND dag_id = %(dag_id)s AND state = 'running'",
+            names,
+        ).rowcount
+        connection.execute(
+            "UPDATE workflow_step s SET state = 'failed', reason = %(reason)s, ended_at = now(),"
+            " error = jsonb_build_object('step', s.step, 'attempt', s.attempts, 'cause',"
+            " %(reason)s::text, 'next_action', 'clear the task, or start the workflow again')"
+            " FROM workflow_run r WHERE (r.workflow, r.run_id) = (s.workflow, s.run_id)"
+            " AND r.run_id = %(run_id)s AND r.dag_id = %(dag_id)s"
+            " AND s.state IN ('running', 'retrying')",
+            names,
+        )
+    return ended
 
 
 def input_hash(inputs: Mapping[str, Any]) -> str:
