@@ -13,7 +13,7 @@ from include.contributions.processors import (
     ValidationProcessor,
     contribution_context,
 )
-from include.errors import PermanentError
+from include.errors import PermanentError, TransientError
 from include.ports import Reviewer
 
 
@@ -29,11 +29,22 @@ def classify(inputs: Mapping[str, Any], reviewer: Reviewer) -> dict[str, Any]:
     return ClassificationProcessor(reviewer)(context).model_dump(mode="json")
 
 
-def evaluate(inputs: Mapping[str, Any], reviewer: Reviewer) -> dict[str, Any]:
-    """Weigh the two answers before."""
-    earlier = {"validate": inputs["validation"], "classify": inputs["classification"]}
+def evaluate(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Weigh the two answers before.
+
+    Raises:
+        TransientError: They were given under two rubrics: providers went away, or came back, in between.
+    """
+    validation, classification = inputs["validation"], inputs["classification"]
+    rubric = validation["rubric_version"]
+    if classification["rubric_version"] != rubric:
+        raise TransientError(
+            f"validated under {rubric} and sorted under {classification['rubric_version']}: "
+            "clear the steps before"
+        )
+    earlier = {"validate": validation, "classify": classification}
     context = contribution_context(_contribution(inputs), earlier)
-    return EvaluationProcessor(reviewer.rubric_version)(context).model_dump(mode="json")
+    return EvaluationProcessor(rubric)(context).model_dump(mode="json")
 
 
 def _contribution(inputs: Mapping[str, Any]) -> Contribution:

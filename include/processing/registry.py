@@ -15,6 +15,7 @@ class StepProcessor:
         says: One sentence for the task's page.
         takes: Its inputs, and whether each is required.
         gives: The fields of its result.
+        asks_model: Whether it may ask a language model; its tasks then take turns.
         run: Is given the inputs and the surroundings of the run (for ours: the ledger as it is open
             for one attempt), and returns the result.
     """
@@ -23,6 +24,7 @@ class StepProcessor:
     takes: Mapping[str, bool]
     gives: frozenset[str]
     run: Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
+    asks_model: bool = False
 
 
 Registry = Mapping[str, StepProcessor]

@@ -2,15 +2,16 @@
 
 A definition names the connection and a path below its address, never an address. The host must stand in
 ``PARTICIPATION_WORKFLOW_HOSTS``; addresses of the house and of private networks are refused unless the
-connection's extra names the endpoint under ``allowed``; a redirect is an error. Texts lose the names and
-contact details that rules find on their way out of the house, unless the connection's extra says
-``"takes_citizens_words": true``. Loads the HTTP library: import it inside a task.
+connection's extra names the endpoint under ``allowed``; a redirect is an error. What a run puts into a
+request is anonymised on its way out of the house, and a doubt stops the call; what the definition itself
+says is sent as it is. Loads the HTTP library: import it inside a task.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -18,7 +19,9 @@ from urllib.parse import urlencode, urlsplit
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include.documents.anonymising import anonymised, is_in_the_house
+from include.anonymisation import anonymise_for_outside
+from include.anonymisation.location import location_of
+from include.anonymisation.recognisers import recogniser_of
 from include.errors import (
     ConfigurationError,
     PermanentError,
@@ -28,6 +31,7 @@ from include.errors import (
 )
 from include.ports import WebAnswer
 from include.processing.definition import StepDefinition
+from include.processing.references import references
 from include.retry_after import retry_after_s
 from participation.hooks.web import site_of, web_client
 from participation.ledger.workflows import input_hash
@@ -36,6 +40,7 @@ from participation.steps import Visit
 MAX_TEXT_CHARACTERS = 100_000
 """Of an answer that is no JSON."""
 
+_DOCUMENT_ID = re.compile(r"[0-9a-f]{64}")
 _PASSING = frozenset({408, 425, 429})
 _OF_THE_KEY = frozenset({401, 402, 403, 407})
 _UNSAFE_PATH = re.compile(r"//|[\x00-\x20\x7f\\?#%]|(?:^|/)\.{1,2}(?:/|$)")
@@ -50,6 +55,7 @@ def call(step: StepDefinition, inputs: Mapping[str, Any], visit: Visit) -> dict[
 
     Raises:
         ConfigurationError: The connection, its host or the path may not be used.
+        AnonymisationError: A text cannot be sent without telling who somebody is.
         AddressRefusedError: The host's address is none that may be asked.
         ProviderUnavailableError: The site did not answer, or says to come back.
         ProviderRefusedError, RequestRefusedError: It refuses the key, or this request.
@@ -62,8 +68,10 @@ def call(step: StepDefinition, inputs: Mapping[str, Any], visit: Visit) -> dict[
     _check_host(site, step.call.connection, visit.settings.hosts_of_workflows)
     url = _url(site, inputs["path"])
     query, body = inputs.get("query") or {}, inputs.get("json")
-    if not (is_in_the_house(site) or connection.extra_dejson.get("takes_citizens_words") is True):
-        query, body = _without_persons(query), _without_persons(body)
+    if location_of(site, connection.extra_dejson) == "outside":
+        clean = partial(_anonymised, visit)
+        query = _without_persons(step.call.query, query, clean)
+        body = _without_persons(step.call.body, body, clean)
     if query:
         url = f"{url}?{urlencode(_plain(query), doseq=True)}"
     headers = {"Accept": "application/json"}
@@ -130,14 +138,33 @@ def _plain(query: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _without_persons(value: Any) -> Any:
+def _without_persons(written: Any, value: Any, clean: Callable[[str], str]) -> Any:
+    """Anonymise what a run put in the place of references; ``written`` is what the definition says."""
+    if isinstance(written, Mapping):
+        return {key: _without_persons(written[key], each, clean) for key, each in value.items()}
+    if isinstance(written, list):
+        pairs = zip(written, value, strict=True)
+        return [_without_persons(each, found, clean) for each, found in pairs]
+    if not isinstance(written, str) or not any(references(written)):
+        return value
+    return _cleaned(value, clean)
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return anonymised(value)
+        # A document is named by its hash; nothing of a person is in it.
+        return value if _DOCUMENT_ID.fullmatch(value) else clean(value)
     if isinstance(value, Mapping):
-        return {key: _without_persons(each) for key, each in value.items()}
+        return {_cleaned(key, clean): _cleaned(each, clean) for key, each in value.items()}
     if isinstance(value, list):
-        return [_without_persons(each) for each in value]
+        return [_cleaned(each, clean) for each in value]
     return value
+
+
+def _anonymised(visit: Visit, text: str) -> str:
+    recogniser = recogniser_of(visit.settings.name_recogniser)
+    town = visit.settings.municipality
+    return anonymise_for_outside(text, recogniser=recogniser, municipality=town).text
 
 
 def _key(step: StepDefinition, inputs: Mapping[str, Any], visit: Visit) -> str:

@@ -155,11 +155,13 @@ def _task(definition: Definition, step: StepDefinition) -> Any:
         return run_step(visit, definition, step.id, params or {})
 
     run.__name__ = step.id
+    asks_model = step.processor is not None and REGISTRY[step.processor].asks_model
     return step_task(
         step=step.id,
         task_id=step.id,
         doc_md=_task_page(step),
         trigger_rule=TriggerRule.ALL_DONE,
+        pool=Settings().llm_pool if asks_model else "default_pool",
         execution_timeout=timedelta(seconds=step.timeout_s),
         # The step decides how often it is tried; these tries are for a ledger that is away and a task
         # that is killed as well.

@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from include.contributions.model import Classification, Evaluation, Validation
 from include.processing.registry import Registry, StepProcessor
 
 Run = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
@@ -21,14 +22,21 @@ _PAGES = frozenset({"document_id", "pages", "pages_read", "pages_set_aside", "ch
 def _judging(function: str) -> Run:
     def run(inputs: Mapping[str, Any], visit: Any) -> Mapping[str, Any]:
         from include.contributions import named_steps  # noqa: PLC0415 - DAG files import this module
-        from include.contributions.reviewer import embedded_reviewer  # noqa: PLC0415 - the same
+        from participation.reviewing import reviewers_for  # noqa: PLC0415 - the same
 
-        made: Mapping[str, Any] = getattr(named_steps, function)(
-            inputs, embedded_reviewer(visit.settings.municipality)
-        )
+        # Whoever waits for one judgement is given that of the rules when no provider answers.
+        with reviewers_for(visit, patient=False) as reviewers:
+            reviewer = reviewers.under(str(inputs.get("rubric_version") or ""))
+            made: Mapping[str, Any] = getattr(named_steps, function)(inputs, reviewer)
         return made
 
     return run
+
+
+def _evaluate(inputs: Mapping[str, Any], _visit: Any) -> Mapping[str, Any]:
+    from include.contributions import named_steps  # noqa: PLC0415 - DAG files import this module
+
+    return named_steps.evaluate(inputs)
 
 
 def _of_documents(function: str) -> Run:
@@ -44,56 +52,22 @@ REGISTRY: Registry = {
     "validate_contribution": StepProcessor(
         "Hold a text against the charter: accept, review or refusal_proposed, with the quoted words.",
         _TEXT,
-        frozenset(
-            {
-                "decision",
-                "is_valid",
-                "violations",
-                "encouraged_aspects",
-                "reasoning",
-                "confidence",
-                "assessed",
-                "evidence",
-                "review_reason",
-                "engine",
-                "rubric_version",
-            }
-        ),
+        frozenset(Validation.model_fields),
         _judging("validate"),
+        asks_model=True,
     ),
     "classify_contribution": StepProcessor(
         "Name the subject of a text: one of seven categories, or undetermined.",
-        _TEXT,
-        frozenset(
-            {
-                "category",
-                "second_category",
-                "declared_category",
-                "differs_from_declared",
-                "scores",
-                "evidence",
-                "reasoning",
-                "confidence",
-                "engine",
-                "rubric_version",
-            }
-        ),
+        {**_TEXT, "rubric_version": False},
+        frozenset(Classification.model_fields),
         _judging("classify"),
+        asks_model=True,
     ),
     "evaluate_contribution": StepProcessor(
         "Say how far a validation and a classification can be relied on.",
         {**_TEXT, "validation": True, "classification": True},
-        frozenset(
-            {
-                "confidence",
-                "completeness",
-                "output_format",
-                "warnings",
-                "engine",
-                "rubric_version",
-            }
-        ),
-        _judging("evaluate"),
+        frozenset(Evaluation.model_fields),
+        _evaluate,
     ),
     "take_document": StepProcessor(
         "Take a file of the inbox in, or find a document that the town has.",

@@ -37,7 +37,6 @@ from include.processing.course import (
 )
 from include.processing.definition import Definition, InputError, StepDefinition, storable
 from include.processing.references import NoSuchValueError
-from participation.hooks.ledger import ledger_dsn
 from participation.ledger import metrics
 from participation.ledger.connection import Connection, session
 from participation.ledger.workflows import DefinitionChangedError, LedgerWorkflows, in_docket
@@ -286,7 +285,7 @@ def _usable(visit: Visit) -> Iterator[Connection]:
     if visit.connection.info.transaction_status == TransactionStatus.IDLE:
         yield visit.connection
         return
-    with session(ledger_dsn()) as connection:
+    with session(visit.dsn) as connection:
         yield connection
 
 

@@ -15,6 +15,7 @@ from include.contributions.processors import judge
 from include.contributions.reviewer import embedded_reviewer
 from include.documents import themes
 from include.documents.embedding import bm25
+from include.errors import TransientError
 from participation import (
     chunk_tasks,
     contribution_tasks,
@@ -370,7 +371,9 @@ def test_processors_give_what_the_registry_says(ledger, instance, visit, inbox):
     for read, made in ((DOCUMENT, document), (CONTRIBUTION, text)):
         for step in read.steps:
             if made.records[step.id].result is not None:
-                assert set(made.records[step.id].result) == REGISTRY[step.processor].gives, step.id
+                # Only a model that was asked is on record as used.
+                gives = REGISTRY[step.processor].gives - {"model_use"}
+                assert set(made.records[step.id].result) == gives, step.id
                 tried.add(step.processor)
     assert set(REGISTRY) - tried == {"read_image", "read_transcript"}
     assert REGISTRY["read_image"].gives == REGISTRY["read_document"].gives
@@ -383,3 +386,29 @@ def test_the_metrics_of_a_run_are_those_of_its_tasks(ledger, instance, settings,
 
     told = {step: status for step, status, _ in metrics_of(ledger)}
     assert told == run.states
+
+
+def test_who_validated_sorts_as_well(ledger, instance, visit, monkeypatch):
+    """Two answers under two rubrics are no judgement: the model came back in between."""
+    from include.contributions import named_steps  # noqa: PLC0415 - beside its use
+
+    rules = embedded_reviewer(TOWN)
+    inputs = {"text": TEXTS[0]}
+    validation = named_steps.validate(inputs, rules)
+    classification = {**named_steps.classify(inputs, rules), "rubric_version": "another"}
+
+    with pytest.raises(TransientError, match="validated under"):
+        named_steps.evaluate({**inputs, "validation": validation, "classification": classification})
+
+
+def test_steps_that_may_ask_a_model_take_turns(monkeypatch):
+    monkeypatch.setenv("PARTICIPATION_LLM_POOL", "models")
+
+    dag = workflow_dags.workflow_dag(CONTRIBUTION)
+
+    assert {task.task_id: task.pool for task in dag.tasks} == {
+        "validate": "models",
+        "classify": "models",
+        "evaluate": "default_pool",
+        "finish": "default_pool",
+    }

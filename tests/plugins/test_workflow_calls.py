@@ -8,6 +8,7 @@ pytest.importorskip("airflow", reason="needs Airflow")
 
 from airflow.sdk import Connection
 
+from include.anonymisation import AnonymisationError
 from include.documents.addresses import AddressGuard
 from participation import steps, workflow_calls, workflow_dags
 from participation.ledger.workflows import status_of
@@ -230,37 +231,78 @@ def test_a_missing_connection_is_named(connected, ask, monkeypatch):
     assert "there is no connection town_site" in run.said["ask"]
 
 
-NOTE = "Contact : Mme Marie Le Goff, 06 12 34 56 78."
+NOTE = "Contactez Mme Marie Le Goff au 06 12 34 56 78 pour la visite du port d'Audierne."
+KIND = "json: {texts: ['${input.kind}'], sent_by: Mairie Le Goff}"
 
 
-@pytest.mark.parametrize(
-    ("extra", "sent"),
-    [
-        ({}, "Contact : Mme [nom] [nom] [nom], [coordonnées]."),
-        ({"takes_citizens_words": True}, NOTE),
-        ({"takes_citizens_words": "yes"}, "Contact : Mme [nom] [nom] [nom], [coordonnées]."),
-    ],
-)
-def test_persons_stay_in_the_house(site, connected, ask, monkeypatch, extra, sent):
-    """Law 7: names and numbers that rules find do not leave, unless the connection says that they may."""
-    connected(extra={"allowed": [site.endpoint], **extra})
-    monkeypatch.setattr(workflow_calls, "is_in_the_house", lambda _site: False)
+@pytest.fixture
+def outside(monkeypatch):
+    """Let the site of the test stand outside, unless its connection says otherwise."""
+
+    def placed(_host, extra=None):
+        return "local" if (extra or {}).get("is_local") is True else "outside"
+
+    monkeypatch.setattr(workflow_calls, "location_of", placed)
+
+
+@pytest.mark.usefixtures("outside")
+def test_persons_stay_in_the_house(site, connected, ask):
+    """Law 7: what a run puts in is anonymised; what the definition says itself is not its to change."""
+    connected()
     site.pages["/x"] = page(b"{}")
 
-    ask(method="POST", more="json: {texts: ['${input.kind}']}", given={"kind": NOTE})
+    ask(method="POST", more=KIND, given={"kind": NOTE})
 
-    assert json.loads(site.seen[0].body) == {"texts": [sent]}
+    sent = json.loads(site.seen[0].body)
+    assert sent["sent_by"] == "Mairie Le Goff"
+    assert "Marie" not in sent["texts"][0]
+    assert "06 12" not in sent["texts"][0]
+    assert "pour la visite du port" in sent["texts"][0]
 
 
-def test_an_anonymisation_that_fails_stops_the_call(site, connected, ask, monkeypatch):
-    def broken(_text):
-        raise RuntimeError("no words")
+@pytest.mark.usefixtures("outside")
+def test_a_question_in_the_address_loses_its_persons_too(site, connected, ask):
+    connected()
+    site.pages["/x"] = page(b"{}")
+
+    ask(more="query: {q: '${input.kind}'}", given={"kind": NOTE})
+
+    assert "Marie" not in site.seen[0].path
+    assert "q=" in site.seen[0].path
+
+
+@pytest.mark.usefixtures("outside")
+def test_the_name_of_a_document_is_sent_as_it_is(site, connected, ask):
+    connected()
+    site.pages["/x"] = page(b"{}")
+
+    ask(method="POST", more=KIND, given={"kind": "ab12" * 16})
+
+    assert json.loads(site.seen[0].body)["texts"] == ["ab12" * 16]
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_site_of_the_towns_own_is_told_everything(site, connected, ask):
+    connected(extra={"allowed": [site.endpoint], "is_local": True})
+    site.pages["/x"] = page(b"{}")
+
+    ask(method="POST", more=KIND, given={"kind": NOTE})
+
+    assert json.loads(site.seen[0].body)["texts"] == [NOTE]
+
+
+@pytest.mark.parametrize("error", [AnonymisationError("in doubt"), RuntimeError("no words")])
+@pytest.mark.usefixtures("outside")
+def test_an_anonymisation_that_fails_stops_the_call(site, connected, ask, monkeypatch, error):
+    """In doubt as well: nothing is sent that may tell who somebody is."""
+
+    def broken(_text, **_named):
+        raise error
 
     connected()
-    monkeypatch.setattr(workflow_calls, "is_in_the_house", lambda _site: False)
-    monkeypatch.setattr(workflow_calls, "anonymised", broken)
+    monkeypatch.setattr(workflow_calls, "anonymise_for_outside", broken)
 
-    run, _ = ask(method="POST", more="json: {text: '${input.kind}'}", given={"kind": NOTE})
+    run, _ = ask(method="POST", more=KIND, given={"kind": NOTE})
 
     assert site.seen == []
     assert run.states["ask"] == "failed"

@@ -242,9 +242,7 @@ def test_a_time_out_is_a_failure_of_the_step(
     assert next(status for step, status, _ in metrics_of(ledger) if step == "b") == "timeout"
 
 
-def test_a_time_out_in_the_middle_of_a_query_is_put_on_record(
-    ledger, ledger_dsn, instance, use, three, monkeypatch
-):
+def test_a_time_out_in_the_middle_of_a_query_is_put_on_record(ledger, instance, use, three):
     """The visit's connection is of no use any more; another one says what happened."""
 
     def broken(inputs, visit):
@@ -252,8 +250,6 @@ def test_a_time_out_in_the_middle_of_a_query_is_put_on_record(
         with pytest.raises(psycopg.Error):
             visit.connection.execute("SELECT 1/0")
         raise AirflowTaskTimeout("time")
-
-    monkeypatch.setattr(workflow_tasks, "ledger_dsn", lambda: ledger_dsn)
 
     class Broken(Troubles):
         @property
