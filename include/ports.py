@@ -224,7 +224,9 @@ class WebClient(Protocol):
     def ask(
         self, url: str, headers: Mapping[str, str] | None = None, body: Any = None
     ) -> WebAnswer:
-        """Get an address, or post ``body`` to it as JSON; any status is an answer.
+        """Get an address, or post ``body`` to it: bytes as they are, anything else as JSON.
+
+        Any status is an answer.
 
         Raises:
             TransientError: No whole answer came in time.

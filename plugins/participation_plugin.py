@@ -45,5 +45,10 @@ class ParticipationPlugin(AirflowPlugin):
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Import the web application only where it is served: in the API server."""
         from participation.api.app import app  # noqa: PLC0415 - tasks must not pay for FastAPI
+        from participation.api.v1.app import app as api  # noqa: PLC0415 - the same
 
-        return [{"app": app, "url_prefix": "/participation", "name": "Participation"}]
+        return [
+            # The first prefix that fits is taken: the longer one stands before the shorter one.
+            {"app": api, "url_prefix": "/participation/api/v1", "name": "Participation API"},
+            {"app": app, "url_prefix": "/participation", "name": "Participation"},
+        ]

@@ -166,6 +166,20 @@ DATASET = _asset(
 ``dataset_created`` says whether a version had its event; it has at least one."""
 
 
+WEBHOOKS = _asset(
+    "webhooks",
+    "partners",
+    "Something that partners are told. Wakes deliver_webhooks.",
+    watchers=[
+        AssetWatcher(
+            name="webhooks_watcher",
+            trigger=PostgresOutboxTrigger(topic="webhook_due", gather_s=GATHER_S),
+        )
+    ],
+)
+"""Fed by the rows that the ledger writes when an event is owed to a subscription."""
+
+
 def woken_by(asset: Asset, *, net: str) -> AssetOrTimeSchedule:
     """Wake a step by an asset's events, and once a night whether there were any or not.
 

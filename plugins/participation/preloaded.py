@@ -31,6 +31,7 @@ TASK_MODULES = (
     "participation.settings",
     "participation.steps",
     "participation.wording_tasks",
+    "participation.webhook_tasks",
     "participation.workflow_dags",
     "participation.workflow_documents",
 )

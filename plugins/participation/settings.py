@@ -3,6 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from include.errors import ConfigurationError
@@ -47,6 +48,12 @@ class Settings(BaseSettings):
     llm_pool: str = "default_pool"
     """Airflow pool of the tasks that may ask a language model. ``make run`` and compose make one of
     their own, whose slots an operator may lower; a pool that is not there would hold tasks for ever."""
+
+    api_burst: int = Field(default=200, ge=1)
+    """Requests that one user may send to the REST API at once, by process of the API server."""
+
+    api_per_second: float = Field(default=50.0, gt=0)
+    """Requests per second that one user may keep up."""
 
     workflows: Path = PROJECT / "include" / "workflows"
     """Folder of the named workflows' definitions, one YAML file each."""

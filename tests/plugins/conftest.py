@@ -1,7 +1,13 @@
-"""A task attempt without Airflow around it, and rows for it to work on."""
+"""A task attempt without Airflow around it, rows for it to work on, and the API server as it is served."""
 
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -73,3 +79,132 @@ def metrics_of():
         ).fetchall()
 
     return metrics_of
+
+
+DAGS = Path(__file__).parents[2] / "dags"
+AIRFLOW_DATABASE = "test_airflow_of_the_api"
+ROLES = ("viewer", "user", "op", "admin")
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set variables for a block and put back what was there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def api_server(postgres_dsn: str) -> Iterator[Any]:
+    """Airflow's API server on a database of its own, with our plugin and DAGs; no scheduler runs."""
+    psycopg = pytest.importorskip("psycopg")
+    pytest.importorskip("airflow", reason="needs Airflow")
+    import databases  # noqa: PLC0415 - needs the driver
+
+    databases.drop_database(postgres_dsn, AIRFLOW_DATABASE)
+    databases.create_database(postgres_dsn, AIRFLOW_DATABASE)
+    known = psycopg.conninfo.conninfo_to_dict(
+        psycopg.conninfo.make_conninfo(postgres_dsn, dbname=AIRFLOW_DATABASE)
+    )
+    login = f"{known.get('user', '')}:{known.get('password', '')}"
+    where = f"{known['host']}:{known.get('port', 5432)}"
+    with environment(
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql+psycopg2://{login}@{where}/{AIRFLOW_DATABASE}",
+        AIRFLOW__API_AUTH__JWT_SECRET="only for the tests of the interface " * 2,
+        AIRFLOW__API__BASE_URL="http://testserver",
+        AIRFLOW__CORE__FERNET_KEY="81HqDtbqAywKSOumSha3BhWNOdQ26slT6K0YaZeZyPs=",
+    ):
+        from airflow import settings  # noqa: PLC0415 - reads the variables
+
+        settings.configure_vars()
+        settings.configure_orm()
+        from airflow.utils.db import initdb  # noqa: PLC0415 - needs the database
+
+        initdb()
+        keep_dags(DAGS)
+        from airflow.api_fastapi.app import create_app  # noqa: PLC0415 - needs the database
+
+        yield create_app(apps="core")
+        settings.dispose_orm()
+    settings.configure_vars()
+    settings.configure_orm()
+    databases.drop_database(postgres_dsn, AIRFLOW_DATABASE)
+
+
+def keep_dags(folder: Path) -> None:
+    """Read DAG files into Airflow's database, as the DAG processor does."""
+    from airflow.dag_processing.dagbag import (  # noqa: PLC0415 - needs the database
+        DagBag,
+        sync_bag_to_db,
+    )
+    from airflow.models.dagbundle import DagBundleModel  # noqa: PLC0415 - the same
+    from airflow.utils.session import create_session  # noqa: PLC0415 - the same
+
+    name = f"bundle-{folder.name}"
+    with create_session() as session:
+        if session.get(DagBundleModel, name) is None:
+            session.add(DagBundleModel(name=name))
+    bag = DagBag(dag_folder=str(folder), bundle_name=name, bundle_path=folder)
+    assert not bag.import_errors
+    sync_bag_to_db(bag, name, None)
+
+
+@pytest.fixture
+def served(api_server: Any, ledger: Any, ledger_dsn: str, monkeypatch: Any) -> Iterator[Any]:
+    """The API server with the module's ledger, emptied, behind ``participation_db``."""
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - needs the driver
+
+    from participation.api.v1 import ledgers, locks  # noqa: PLC0415 - needs Airflow
+
+    known = conninfo_to_dict(ledger_dsn)
+    connection = {
+        "conn_type": "postgres",
+        "host": known["host"],
+        "port": int(known.get("port") or 5432),
+        "login": known.get("user"),
+        "password": known.get("password"),
+        "schema": known["dbname"],
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_PARTICIPATION_DB", json.dumps(connection))
+    ledgers.close()
+    locks.buckets.cache_clear()
+    yield api_server
+    ledgers.close()
+    locks.buckets.cache_clear()
+
+
+@pytest.fixture
+def token_of(api_server: Any) -> Callable[[str], str]:
+    """Make a token for somebody with a role."""
+    from airflow.api_fastapi.app import get_auth_manager  # noqa: PLC0415 - needs Airflow
+    from airflow.api_fastapi.auth.managers.simple.user import (  # noqa: PLC0415 - the same
+        SimpleAuthManagerUser,
+    )
+
+    return lambda role: get_auth_manager().generate_jwt(
+        SimpleAuthManagerUser(username=f"a-{role}", role=role)
+    )
+
+
+@pytest.fixture
+def caller(served: Any, token_of: Callable[[str], str]) -> Callable[[str | None], Any]:
+    """Make a client of the API that speaks as a role, or as nobody."""
+    from fastapi.testclient import TestClient  # noqa: PLC0415 - needs Airflow
+
+    def caller(role: str | None = "user") -> Any:
+        headers = {"Authorization": f"Bearer {token_of(role)}"} if role else {}
+        return TestClient(
+            served,
+            base_url="http://testserver/participation/api/v1",
+            headers=headers,
+            raise_server_exceptions=False,
+        )
+
+    return caller

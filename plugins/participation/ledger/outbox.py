@@ -21,6 +21,9 @@ DATASET_CREATED = "dataset_created"
 REVIEW_DUE = "review_due"
 """Topic of what a person should be asked; a watcher announces its rows."""
 
+WEBHOOK_DUE = "webhook_due"
+"""Topic of the rows that the ledger writes by itself when a partner is to be told something."""
+
 _NEW_ROWS = """
 SELECT xid::text, outbox_id, payload FROM participation.outbox
 WHERE topic = %(topic)s AND emitter IS NULL
@@ -89,12 +92,17 @@ def mark_announced(
     ).rowcount
 
 
-def announce(connection: Connection, topic: str, payload: dict[str, object]) -> None:
-    """Write an event for the watcher of its topic; call it in the transaction of the data."""
-    connection.execute(
-        "INSERT INTO outbox (topic, payload) VALUES (%s, %s)",
+def announce(connection: Connection, topic: str, payload: dict[str, object]) -> int:
+    """Write an event for the watcher of its topic; call it in the transaction of the data.
+
+    Returns the event's number.
+    """
+    row = connection.execute(
+        "INSERT INTO outbox (topic, payload) VALUES (%s, %s) RETURNING outbox_id",
         (topic, json.dumps(payload, allow_nan=False)),
-    )
+    ).fetchone()
+    assert row is not None  # noqa: S101 - an INSERT without a WHERE returns its row
+    return int(row[0])
 
 
 async def listen(connection: AsyncConnection[Any]) -> tuple[str, int]:

@@ -1,0 +1,120 @@
+"""The locks of the doors: who it is, how often, whether they may, and not by a cookie alone.
+
+In this order, and all of it before a byte of the body is read.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from functools import cache
+from urllib.parse import urlsplit
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.auth.managers.models.resource_details import (
+    ConnectionDetails,
+    DagAccessEntity,
+    DagDetails,
+)
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.configuration import conf
+from fastapi import HTTPException, Request
+
+from participation.api.v1.problems import ProblemError
+from participation.api.v1.rates import Buckets
+from participation.settings import Settings
+
+ANALYSIS = "contribution_analysis"
+REVIEW = "contribution_review"
+INTAKE = "document_intake"
+
+OWN_HEADER = "X-Participation-Request"
+"""Whoever relies on the login cookie sends this header, which another site's page cannot."""
+
+
+def may_read(dag_id: str) -> Callable[[Request, BaseUser], None]:
+    """Make a lock that opens for who may see the runs of a DAG."""
+    return requires_access_dag("GET", DagAccessEntity.RUN, dag_id)
+
+
+def may_start(dag_id: str) -> Callable[[Request, BaseUser], None]:
+    """Make a lock that opens for who may start runs of a DAG."""
+    return requires_access_dag("POST", DagAccessEntity.RUN, dag_id)
+
+
+def may_start_one_of(dag_ids: Callable[[], Iterable[str]]) -> Callable[[BaseUser], None]:
+    """Make a lock that opens for who may start any of some DAGs; which one, the body says later."""
+
+    def may_start_one(user: GetUserDep) -> None:
+        if not any(is_allowed(user, "POST", dag_id) for dag_id in dag_ids()):
+            raise HTTPException(403)
+
+    return may_start_one
+
+
+def is_allowed(user: BaseUser, method: str, dag_id: str) -> bool:
+    """Say whether a user may read (GET), start (POST) or change (PUT) runs of a DAG."""
+    return bool(
+        get_auth_manager().is_authorized_dag(
+            method=method,  # type: ignore[arg-type]  # one of Airflow's literals
+            access_entity=DagAccessEntity.RUN,
+            details=DagDetails(id=dag_id),
+            user=user,
+        )
+    )
+
+
+def may_send_out(user: GetUserDep) -> None:
+    """Open for who may add connections: they say where the town's data goes."""
+    if not get_auth_manager().is_authorized_connection(
+        method="POST", details=ConnectionDetails(), user=user
+    ):
+        raise ProblemError(
+            403, "Only who may add connections may say where events are sent; ask an administrator."
+        )
+
+
+def within_rate(user: GetUserDep) -> None:
+    """Let a user pass as often as the settings say."""
+    wait_s = buckets().wait_s(str(user.get_id()))
+    if wait_s:
+        seconds = str(math.ceil(wait_s))
+        raise ProblemError(
+            429,
+            f"Too many requests: wait {seconds} s, and send contributions 1,000 at a time.",
+            headers={"Retry-After": seconds},
+        )
+
+
+@cache
+def buckets() -> Buckets:
+    """Return this process's buckets, as the settings make them."""
+    settings = Settings()
+    return Buckets(settings.api_burst, settings.api_per_second)
+
+
+def not_by_cookie_alone(request: Request) -> None:
+    """Let a change pass only with a token, or from a page of this very server with our header.
+
+    A browser sends the login cookie along whichever site asks it to.
+    """
+    if request.headers.get("authorization", "").lower().startswith("bearer "):
+        return
+    if OWN_HEADER not in request.headers or not _is_own(request):
+        raise ProblemError(
+            403,
+            "A cookie alone changes nothing: send the token as 'Authorization: Bearer ...', or, from a "
+            f"page of this server, the header {OWN_HEADER}.",
+        )
+
+
+def _is_own(request: Request) -> bool:
+    origin = request.headers.get("origin", "")
+    try:
+        came_from = urlsplit(origin)
+        own = urlsplit(conf.get("api", "base_url", fallback=""))
+        return bool(came_from.netloc) and (
+            (came_from.scheme, came_from.netloc) == (own.scheme, own.netloc)
+            or came_from.netloc == request.headers.get("host", "")
+        )
+    except ValueError:
+        return False
