@@ -75,7 +75,9 @@ class ParticipationClient:
     def validate(self, texts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Judge up to 50 texts at once; each has an ``id`` and comes back under it."""
         body = {"texts": [dict(each) for each in texts]}
-        found: list[dict[str, Any]] = self._call("POST", "/validate/batch", body, repeat=True)["results"]
+        found: list[dict[str, Any]] = self._call("POST", "/validate/batch", body, repeat=True)[
+            "results"
+        ]
         return found
 
     def start(
@@ -126,9 +128,9 @@ class ParticipationClient:
 
     def search(self, question: str, **filters: Any) -> list[dict[str, Any]]:
         """Search the town's papers; filters are ``kind``, ``since``, ``until``, ``source`` and ``k``."""
-        found: list[dict[str, Any]] = self._call("GET", "/search", query={"q": question, **filters})[
-            "answers"
-        ]
+        found: list[dict[str, Any]] = self._call(
+            "GET", "/search", query={"q": question, **filters}
+        )["answers"]
         return found
 
     def tell(self, topic: str, payload: Mapping[str, Any] | None = None) -> int:

@@ -128,7 +128,7 @@ def api_server(postgres_dsn: str) -> Iterator[Any]:
         from airflow.utils.db import initdb  # noqa: PLC0415 - needs the database
 
         initdb()
-        keep_dags(DAGS)
+        read_dags(DAGS)
         from airflow.api_fastapi.app import create_app  # noqa: PLC0415 - needs the database
 
         yield create_app(apps="core")
@@ -138,7 +138,7 @@ def api_server(postgres_dsn: str) -> Iterator[Any]:
     databases.drop_database(postgres_dsn, AIRFLOW_DATABASE)
 
 
-def keep_dags(folder: Path) -> None:
+def read_dags(folder: Path) -> None:
     """Read DAG files into Airflow's database, as the DAG processor does."""
     from airflow.dag_processing.dagbag import (  # noqa: PLC0415 - needs the database
         DagBag,
@@ -154,6 +154,12 @@ def keep_dags(folder: Path) -> None:
     bag = DagBag(dag_folder=str(folder), bundle_name=name, bundle_path=folder)
     assert not bag.import_errors
     sync_bag_to_db(bag, name, None)
+
+
+@pytest.fixture
+def keep_dags(api_server: Any) -> Callable[[Path], None]:
+    """Read more DAG files into Airflow's database."""
+    return read_dags
 
 
 @pytest.fixture

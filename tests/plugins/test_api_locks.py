@@ -94,7 +94,9 @@ CHANGES = [(method, path) for method, path in ROUTES if method != "GET"]
 
 
 def asked(client, method, path, **more):
-    return client.request(method, path.format(**NAMES) + ("?q=x" if path == "/search" else ""), **more)
+    return client.request(
+        method, path.format(**NAMES) + ("?q=x" if path == "/search" else ""), **more
+    )
 
 
 def test_every_route_is_in_the_walk():
@@ -138,7 +140,9 @@ def test_a_cookie_alone_changes_nothing(caller, token_of, method, path):
 def test_a_wrong_token_is_nobody(caller):
     """Forged, cut or of another kind: 401, as without one."""
     for wrong in ("x", "a.b.c", "é"):
-        answer = caller(None).get("/workflows", headers={"Authorization": f"Bearer {wrong}".encode()})
+        answer = caller(None).get(
+            "/workflows", headers={"Authorization": f"Bearer {wrong}".encode()}
+        )
         assert answer.status_code == 401
 
 
@@ -224,16 +228,16 @@ def test_one_user_cannot_take_the_server_for_itself(caller, monkeypatch):
 
 
 @pytest.mark.parametrize("path", [path for method, path in CHANGES if method == "POST"])
-@pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-def test_hostile_bodies_are_the_sender_s_mistake(caller, ledger, path, body):
+def test_hostile_bodies_are_the_sender_s_mistake(caller, ledger, path):
     """Never a 500, and nothing is stored."""
-    answer = asked(
-        caller("admin"), "POST", path, content=body, headers={"Content-Type": "application/json"}
-    )
+    sender = caller("admin")
+    headers = {"Content-Type": "application/json"}
 
-    assert 400 <= answer.status_code < 500, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert "Traceback" not in answer.text
+    for body in BODIES:
+        answer = asked(sender, "POST", path, content=body, headers=headers)
+        assert 400 <= answer.status_code < 500, (body[:100], answer.text)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert "Traceback" not in answer.text
     assert ledger.execute("SELECT count(*) FROM contribution").fetchone() == (0,)
 
 

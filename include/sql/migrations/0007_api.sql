@@ -42,7 +42,7 @@ CREATE TABLE webhook_event (
     -- The label is given to what is accepted, and says nothing else about a text.
     CHECK (kind <> 'contribution.accepted'
            OR data - '{contribution_id,receipt,source,issueNumber,is_valid,category,confidence}'::text[]
-              = '{}' AND data -> 'is_valid' = 'true')
+              = '{}' AND coalesce(data -> 'is_valid' = 'true', false))
 );
 COMMENT ON COLUMN webhook_event.subject IS 'Events of one subject are delivered in the order of their position, one after the other.';
 

@@ -287,7 +287,7 @@ def retry(dag_id: str, run_id: str, user: BaseUser) -> int:
                 # left out again.
                 found.state == DagRunState.FAILED
                 and each.state == TaskInstanceState.SKIPPED
-                and each.start_date is None
+                and each.try_number == 0
             )
         ]
         if not undone:
@@ -310,7 +310,9 @@ def _dag(run: DagRun, session: Session) -> SerializedDAG:
 
 
 def _found(session: Session, dag_id: str, run_id: str) -> DagRun:
-    found: DagRun | None = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    found: DagRun | None = session.scalar(
+        select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
+    )
     if found is None:
         raise not_found("There is no workflow with this id.")
     return found

@@ -154,7 +154,9 @@ ReceiptCode = Annotated[
     openapi_extra=takes(Sent, MAX_BODY),
 )
 def submit(
-    response: Response, user: GetUserDep, sent: Annotated[Any, Depends(body_of(Sent, MAX_BODY, ("one", "batch")))]
+    response: Response,
+    user: GetUserDep,
+    sent: Annotated[Any, Depends(body_of(Sent, MAX_BODY, ("one", "batch")))],
 ) -> Receipts:
     """Submit one contribution, or 1 to 1,000 at once: all of them are kept, or none.
 
