@@ -119,6 +119,7 @@ def api_server(postgres_dsn: str) -> Iterator[Any]:
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql+psycopg2://{login}@{where}/{AIRFLOW_DATABASE}",
         AIRFLOW__API_AUTH__JWT_SECRET="only for the tests of the interface " * 2,
         AIRFLOW__API__BASE_URL="http://testserver",
+        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS="uma:user",
         AIRFLOW__CORE__FERNET_KEY="81HqDtbqAywKSOumSha3BhWNOdQ26slT6K0YaZeZyPs=",
     ):
         from airflow import settings  # noqa: PLC0415 - reads the variables

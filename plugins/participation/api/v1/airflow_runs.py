@@ -219,7 +219,8 @@ def run_of(dag_id: str, run_id: str) -> tuple[Run, list[Step]]:
             (_step(each) for each in instances),
             key=lambda step: (places.get(step.task_id, len(places)), step.task_id, step.map_index),
         )
-        return _run(session, found), steps
+        paused = _paused(session, [dag_id])
+        return _run(found, paused, found.note), steps
 
 
 def runs(
@@ -240,7 +241,8 @@ def runs(
         query = query.where(DagRun.id < before)
     with create_session(scoped=False) as session:
         found = session.scalars(query.order_by(DagRun.id.desc()).limit(limit)).all()
-        return [_run(session, each) for each in found]
+        paused = _paused(session, dag_ids)
+        return [_run(each, paused) for each in found]
 
 
 def cancel(dag_id: str, run_id: str, user: BaseUser) -> None:
@@ -318,8 +320,12 @@ def _found(session: Session, dag_id: str, run_id: str) -> DagRun:
     return found
 
 
-def _run(session: Session, found: DagRun) -> Run:
-    paused = session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == found.dag_id))
+def _paused(session: Session, dag_ids: Sequence[str]) -> frozenset[str]:
+    known = select(DagModel.dag_id).where(DagModel.dag_id.in_(dag_ids), DagModel.is_paused)
+    return frozenset(session.scalars(known))
+
+
+def _run(found: DagRun, paused: frozenset[str], note: str | None = None) -> Run:
     return Run(
         number=int(found.id),
         dag_id=found.dag_id,
@@ -329,8 +335,8 @@ def _run(session: Session, found: DagRun) -> Run:
         started_at=found.start_date,
         ended_at=found.end_date,
         started_by=found.triggering_user_name,
-        note=found.note,
-        is_paused=bool(paused),
+        note=note,
+        is_paused=found.dag_id in paused,
     )
 
 
