@@ -64,13 +64,12 @@ class ParticipationClient:
 
     def contribution(self, receipt: str) -> dict[str, Any]:
         """Ask what became of a contribution."""
-        return self._call("GET", f"/contributions/{_quoted(receipt)}")
+        return dict(self._call("GET", f"/contributions/{_quoted(receipt)}"))
 
     def appeal(self, receipt: str, text: str) -> dict[str, Any]:
         """Contest a refusal."""
-        return self._call(
-            "POST", f"/contributions/{_quoted(receipt)}/appeal", {"text": text}, repeat=True
-        )
+        path = f"/contributions/{_quoted(receipt)}/appeal"
+        return dict(self._call("POST", path, {"text": text}, repeat=True))
 
     def validate(self, texts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Judge up to 50 texts at once; each has an ``id`` and comes back under it."""
@@ -91,7 +90,7 @@ class ParticipationClient:
 
     def status(self, workflow_id: str) -> dict[str, Any]:
         """Ask how a workflow stands."""
-        return self._call("GET", f"/workflows/{_quoted(workflow_id)}/status")
+        return dict(self._call("GET", f"/workflows/{_quoted(workflow_id)}/status"))
 
     def wait(self, workflow_id: str, limit_s: float = 600, every_s: float = 2) -> dict[str, Any]:
         """Wait until a workflow has ended and return its status.

@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,7 @@ pytest.importorskip("airflow", reason="needs Airflow")
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from psycopg.conninfo import conninfo_to_dict
 
 from participation.api.v1 import bodies, contributions, ledgers, locks
 from participation.api.v1.app import app
@@ -120,6 +125,46 @@ def test_every_route_lets_in_who_may_and_nobody_else(caller, method, path, role)
     if answer.status_code >= 400:
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_the_same_doors_under_fab(ledger_dsn, tmp_path):
+    """The roles of a deployment, and one that may nothing; the whole server in a process of its own."""
+    walk = [[method, path.format(**NAMES)] for method, path in FIRST_ALLOWED]
+    known = conninfo_to_dict(ledger_dsn)
+    connection = {
+        "conn_type": "postgres",
+        "host": known["host"],
+        "port": int(known.get("port") or 5432),
+        "login": known.get("user"),
+        "password": known.get("password"),
+        "schema": known["dbname"],
+    }
+    asked = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fab_walk.py"))],
+        input=json.dumps(walk),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ
+        | {
+            "AIRFLOW_HOME": str(tmp_path),
+            "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+            "AIRFLOW_CONN_PARTICIPATION_DB": json.dumps(connection),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+    )
+    assert asked.returncode == 0, asked.stderr[-3000:]
+    answers = json.loads(asked.stdout.splitlines()[-1])
+
+    for (method, path), first in FIRST_ALLOWED.items():
+        given = answers[f"{method} {path.format(**NAMES)}"]
+        assert (given.pop("nobody"), given.pop("public")) == (401, 403), path
+        for role, status in given.items():
+            if ROLES.index(role) < ROLES.index(first):
+                assert status == 403, (path, role)
+            else:
+                assert status not in {401, 403, 500}, (path, role)
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGES)

@@ -106,7 +106,7 @@ class Noted(BaseModel):
     "/events",
     status_code=202,
     dependencies=[
-        Depends(locks.may_start_one_of(WAKES.values)),
+        Depends(locks.may_one_of("POST", WAKES.values)),
         Depends(locks.not_by_cookie_alone),
     ],
     openapi_extra=takes(Event, LIMIT),

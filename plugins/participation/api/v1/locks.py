@@ -6,6 +6,7 @@ In this order, and all of it before a byte of the body is read.
 import math
 from collections.abc import Callable, Iterable
 from functools import cache
+from typing import Literal
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -27,6 +28,8 @@ ANALYSIS = "contribution_analysis"
 REVIEW = "contribution_review"
 INTAKE = "document_intake"
 
+Method = Literal["GET", "POST", "PUT"]
+
 OWN_HEADER = "X-Participation-Request"
 """Whoever relies on the login cookie sends this header, which another site's page cannot."""
 
@@ -41,21 +44,24 @@ def may_start(dag_id: str) -> Callable[[Request, BaseUser], None]:
     return requires_access_dag("POST", DagAccessEntity.RUN, dag_id)
 
 
-def may_start_one_of(dag_ids: Callable[[], Iterable[str]]) -> Callable[[BaseUser], None]:
-    """Make a lock that opens for who may start any of some DAGs; which one, the body says later."""
+def may_one_of(method: Method, dag_ids: Callable[[], Iterable[str]]) -> Callable[[BaseUser], None]:
+    """Make a lock that opens for who may read or start runs of any of some DAGs.
 
-    def may_start_one(user: GetUserDep) -> None:
-        if not any(is_allowed(user, "POST", dag_id) for dag_id in dag_ids()):
+    Which of them it is about is known later, and asked then.
+    """
+
+    def may_one(user: GetUserDep) -> None:
+        if not any(is_allowed(user, method, dag_id) for dag_id in dag_ids()):
             raise HTTPException(403)
 
-    return may_start_one
+    return may_one
 
 
-def is_allowed(user: BaseUser, method: str, dag_id: str) -> bool:
+def is_allowed(user: BaseUser, method: Method, dag_id: str) -> bool:
     """Say whether a user may read (GET), start (POST) or change (PUT) runs of a DAG."""
     return bool(
         get_auth_manager().is_authorized_dag(
-            method=method,  # type: ignore[arg-type]  # one of Airflow's literals
+            method=method,
             access_entity=DagAccessEntity.RUN,
             details=DagDetails(id=dag_id),
             user=user,

@@ -165,7 +165,7 @@ class WorkflowOutput(BaseModel):
     "/workflows",
     status_code=202,
     dependencies=[
-        Depends(locks.may_start_one_of(airflow_runs.workflow_dags)),
+        Depends(locks.may_one_of("POST", airflow_runs.workflow_dags)),
         Depends(locks.not_by_cookie_alone),
     ],
     responses={200: {"model": WorkflowRef, "description": "The same was submitted before."}},
@@ -194,7 +194,11 @@ def start(
     return WorkflowRef(workflow_id=airflow_runs.workflow_id(dag_id, started.run_id))
 
 
-@router.get("/workflows", response_model_exclude_none=True)
+@router.get(
+    "/workflows",
+    response_model_exclude_none=True,
+    dependencies=[Depends(locks.may_one_of("GET", airflow_runs.workflow_dags))],
+)
 def listed(
     request: Request,
     user: GetUserDep,
