@@ -16,6 +16,8 @@ _GROUP = 4
 _PLACE = {symbol: value for value, symbol in enumerate(ALPHABET)}
 _READ_AS = str.maketrans("ILO", "110", " -")
 _SYMBOLS = re.compile(f"[{ALPHABET}]{{{_DRAWN + 1}}}")
+_DECISION = re.compile("[0-9A-Z]{8}")
+_WITHOUT_GAPS = str.maketrans("", "", " -")
 _MODULUS = 0b100101
 """x^5 + x^2 + 1: with it the check symbol notices any wrong symbol and any two that changed places."""
 
@@ -41,6 +43,16 @@ def read_code(written: str) -> str | None:
     if not _SYMBOLS.fullmatch(symbols) or _check(symbols[:-1]) != symbols[-1]:
         return None
     return _grouped(symbols)
+
+
+def read_decision_code(written: str) -> str | None:
+    """Read the shorter code that the statement of a decision asks its reader to quote.
+
+    >>> read_decision_code("abcd 2345"), read_decision_code("ABCD-23456")
+    ('ABCD-2345', None)
+    """
+    symbols = written[:40].upper().translate(_WITHOUT_GAPS)
+    return _grouped(symbols) if _DECISION.fullmatch(symbols) else None
 
 
 def is_whole(code: str) -> bool:

@@ -232,7 +232,33 @@ def test_only_a_refusal_is_contested(caller, ledger):
     """Nothing else can be appealed against; nobody who only reads may appeal."""
     (code,) = codes(submit(caller("user"), BENCH))
     body = {"text": "Ce n'est pas de la publicité."}
+    address = f"/contributions/{code}/appeal"
 
-    assert caller("viewer").post(f"/contributions/{code}/appeal", json=body).status_code == 403
-    answer = caller("user").post(f"/contributions/{code}/appeal", json=body)
-    assert answer.status_code in {409, 501}, answer.text
+    assert caller("user").post(address, json=body).status_code == 409
+    decide(ledger, code, "refused")
+    assert caller("viewer").post(address, json=body).status_code == 403
+    first, again = (caller("user").post(address, json=body) for _ in range(2))
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json()
+    assert first.json()["state"] == "open"
+    assert caller("viewer").get(f"/contributions/{code}").json()["appeal"] == first.json()
+    assert ledger.execute("SELECT words FROM appeal").fetchall() == [(body["text"],)]
+    topics = ledger.execute("SELECT count(*) FROM outbox WHERE topic = 'review_due'").fetchone()
+    assert topics[0] >= 1
+
+
+def test_the_code_of_a_statement_finds_its_contribution(caller, ledger, fill):
+    """What a citizen was told to quote, also for a text that came with a file."""
+    fill(ledger, count=1)
+    ledger.execute(
+        "INSERT INTO decision (contribution_id, outcome, decided_by, reason, receipt_code)"
+        " SELECT contribution_id, 'refused', 'Anne', 'off_topic', 'ABCD-2345' FROM contribution"
+    )
+
+    found = caller("viewer").get("/contributions/abcd2345").json()
+    filed = caller("user").post("/contributions/ABCD-2345/appeal", json={"text": "Si."})
+
+    assert (found["state"], found["receipt"]) == ("refused", "ABCD-2345")
+    assert filed.status_code == 201
+    assert caller("viewer").get("/contributions/ABCD-2346").status_code == 404

@@ -69,17 +69,19 @@ ORDER BY position
 """
 
 STANDING = """
-SELECT c.contribution_id, k.code, c.source, c.state, c.category, c.second_category, c.received_on,
-       c.received_at, c.state_changed_at, v.output, v.engine, v.rubric_version, s.output,
-       d.outcome, d.reason, d.statement, d.decided_at
-FROM receipt_code k JOIN contribution c USING (contribution_id)
+SELECT c.contribution_id, coalesce(k.code, %(code)s), c.source, c.state, c.category,
+       c.second_category, c.received_on, c.received_at, c.state_changed_at, v.output, v.engine,
+       v.rubric_version, s.output, d.outcome, d.reason, d.statement, d.decided_at
+FROM contribution c LEFT JOIN receipt_code k USING (contribution_id)
 LEFT JOIN step_result v ON (v.item_id, v.step, v.input_hash, v.rubric_version)
     = (c.contribution_id, 'validate', c.input_hash, c.state_rubric)
 LEFT JOIN step_result s ON (s.item_id, s.step, s.input_hash, s.rubric_version)
     = (c.contribution_id, 'classify', c.input_hash, c.state_rubric)
 LEFT JOIN LATERAL (SELECT * FROM decision d WHERE d.contribution_id = c.contribution_id
                    ORDER BY decision_id DESC LIMIT 1) d ON true
-WHERE k.code = %(code)s AND c.municipality = %(municipality)s
+WHERE c.municipality = %(municipality)s AND c.contribution_id = (
+    SELECT contribution_id FROM receipt_code WHERE code = %(code)s
+    UNION ALL SELECT contribution_id FROM decision WHERE receipt_code = %(code)s)
 """
 
 
@@ -138,7 +140,7 @@ def receive(
 
 
 def standing(connection: Connection, municipality: str, code: str) -> Standing | None:
-    """Find a contribution by its receipt code."""
+    """Find a contribution by its receipt code, or by the code of a decision's statement."""
     row = connection.execute(STANDING, {"code": code, "municipality": municipality}).fetchone()
     return Standing(*row) if row else None
 

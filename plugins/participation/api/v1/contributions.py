@@ -15,7 +15,8 @@ from pydantic import (
     field_validator,
 )
 
-from include.contributions.receipts import read_code
+from include.contributions.receipts import read_code, read_decision_code
+from include.errors import ConfigurationError
 from participation.api.v1 import ledgers, locks
 from participation.api.v1.bodies import KB, MB, body_of
 from participation.api.v1.documenting import takes
@@ -140,8 +141,9 @@ class AppealRequest(BaseModel):
 ReceiptCode = Annotated[
     str,
     Path(
-        pattern="^[0-9A-Za-z -]{12,40}$",
-        description="As it was given; case, spaces and hyphens do not matter.",
+        pattern="^[0-9A-Za-z -]{8,40}$",
+        description="As it was given, or the code of a decision's statement; case, spaces and hyphens do"
+        " not matter.",
     ),
 ]
 
@@ -210,10 +212,13 @@ def appeal(
     found = _found(receipt)
     try:
         filed, is_new = ledgers.ask(appeals.file, found.contribution_id, asked.text)
-    except appeals.NoAppealError as error:
-        raise ProblemError(409, f"{error}.".capitalize()) from error
-    except appeals.AppealsClosedError:
-        raise ProblemError(501, "This installation takes no appeals yet.") from None
+    except ConfigurationError as error:
+        # Its sentence names the contribution by an id that the author does not know.
+        raise ProblemError(
+            409, "There is nothing to contest: it is not refused, or a second person confirmed it."
+        ) from error
+    if filed is None:
+        raise ProblemError(409, "The appeal was settled in the same moment: ask how it stands.")
     if not is_new:
         response.status_code = 200
     return _appeal_state(filed)
@@ -237,7 +242,7 @@ def shown(
 
 
 def _found(receipt: str) -> submissions.Standing:
-    code = read_code(receipt)
+    code = read_code(receipt) or read_decision_code(receipt)
     if code is None:
         raise unprocessable("receipt", "is no receipt: one of its twelve symbols is wrong")
     found = ledgers.ask(submissions.standing, code)
