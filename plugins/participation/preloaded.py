@@ -30,8 +30,8 @@ TASK_MODULES = (
     "participation.review_tasks",
     "participation.settings",
     "participation.steps",
-    "participation.wording_tasks",
     "participation.webhook_tasks",
+    "participation.wording_tasks",
     "participation.workflow_dags",
     "participation.workflow_documents",
 )

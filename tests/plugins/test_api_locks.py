@@ -107,6 +107,7 @@ def asked(client, method, path, **more):
 def test_every_route_is_in_the_walk():
     """A route that is added without a word on who may use it fails here."""
     assert set(ROUTES) == set(FIRST_ALLOWED)
+    assert {type(route) for route in app.routes} == {APIRoute}
 
 
 @pytest.mark.parametrize("role", ROLES, ids=str)

@@ -50,6 +50,7 @@ app = FastAPI(
     docs_url=None,
     redoc_url=None,
     openapi_url=None,
+    redirect_slashes=False,
     lifespan=_ready,
     dependencies=[Depends(requires_authenticated()), Depends(locks.within_rate)],
 )
