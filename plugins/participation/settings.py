@@ -49,10 +49,10 @@ class Settings(BaseSettings):
     """Airflow pool of the tasks that may ask a language model. ``make run`` and compose make one of
     their own, whose slots an operator may lower; a pool that is not there would hold tasks for ever."""
 
-    api_burst: int = Field(default=200, ge=1)
+    api_burst: int = Field(default=300, ge=1)
     """Requests that one user may send to the REST API at once, by process of the API server."""
 
-    api_per_second: float = Field(default=50.0, gt=0)
+    api_per_second: float = Field(default=100.0, gt=0)
     """Requests per second that one user may keep up."""
 
     workflows: Path = PROJECT / "include" / "workflows"
