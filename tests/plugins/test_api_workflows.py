@@ -354,3 +354,30 @@ def test_a_run_s_contributions_are_its_output(caller, airflow, ledger):
     assert "next" not in second.json()
     assert {each["machine_state"] for each in whole} == {"review"}
     assert all(each["validation"] == {"decision": "review"} for each in whole)
+
+
+def test_a_definition_s_run_has_its_output_and_warnings(caller, airflow, ledger):
+    """What the last task of a named workflow left in the ledger, under the name that started it."""
+    given = {"path": "arrete.pdf"}
+    started = start(caller("user"), "document-processing", given).json()["workflow_id"]
+    dag_id, run_id = names(started)
+    ledger.execute(
+        "INSERT INTO workflow_definition (workflow, definition_hash, definition)"
+        " VALUES ('document-processing', repeat('a', 64), '{}')"
+    )
+    ledger.execute(
+        "INSERT INTO workflow_run (workflow, run_id, municipality, dag_id, definition_hash, input,"
+        " state, warnings, output, ended_at) VALUES ('document-processing', %s, %s, %s,"
+        " repeat('a', 64), '{}', 'done_with_warnings', '[\"page 2 : illisible\"]',"
+        ' \'{"document_id": "ab"}\', now())',
+        (run_id, TOWN, dag_id),
+    )
+    reader = caller("viewer")
+
+    output = reader.get(f"/workflows/{started}/output").json()
+    status = reader.get(f"/workflows/{started}/status").json()
+
+    assert output["output"] == {"document_id": "ab"}
+    assert output["warnings"] == status["warnings"] == ["page 2 : illisible"]
+    assert [each["step"] for each in status["steps"]][-1] == "finish"
+    assert start(caller("user"), "document-processing", {"paths": "a"}).status_code == 422
