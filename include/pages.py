@@ -1,15 +1,33 @@
-"""What every page of the project shares: how templates are read, and words every one of them uses."""
+"""What every page of the project shares: how templates are read, and how each language fills them.
 
-from collections.abc import Callable
+A template is written once; ``say``, ``counted`` and ``label`` fill it from the dictionary of a language.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from include.contributions import wording
+from include.contributions.story import address_of
+from include.languages import Language, language
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+STYLES = ("style.css", "pages.css")
+"""The style sheet of the pages in two parts; a report that stands alone carries only the first."""
+
+SCRIPT = "pages.js"
+
+GIVEN = {"chunk": "passage", "embed": "vector", "themes": "theme"}
+"""What a document's step gave so many of; the other steps give a version."""
+
+LOW_CONFIDENCE = 0.7
+"""Of OCR: below it a person should hold the words against the picture."""
 
 T = TypeVar("T")
 
@@ -25,6 +43,39 @@ class Listing(Generic[T]):
     def others(self) -> int:
         """How many are not shown."""
         return self.total - len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that pages ask for by its name and version."""
+
+    content: str
+    media_type: str
+
+    @property
+    def version(self) -> str:
+        """Changes with the content."""
+        return sha256(self.content.encode()).hexdigest()[:12]
+
+
+@cache
+def asset(name: str) -> Asset:
+    """Read the style sheet ``pages.css`` or the script ``pages.js``.
+
+    Raises:
+        KeyError: There is no other.
+    """
+    files, media_type = {
+        "pages.css": (STYLES, "text/css"),
+        SCRIPT: ((SCRIPT,), "text/javascript"),
+    }[name]
+    content = "\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in files)
+    return Asset(content, media_type)
+
+
+def render(template: str, code: str, **page: Any) -> str:
+    """Write a page in a language; ``template`` is the name of its file without the endings."""
+    return _environment(code).get_template(f"{template}.html.j2").render(**page)
 
 
 def environment(
@@ -72,3 +123,82 @@ def town_name(key: str) -> str:
     'Audierne-Esquibien'
     """
     return key.replace("-", " ").title().replace(" ", "-")
+
+
+@cache
+def _environment(code: str) -> Environment:
+    made = environment(shown)
+    chosen = language(code)
+    made.filters.update(
+        age=chosen.age,
+        clock=chosen.clock,
+        contribution_address=address_of,
+        counted=chosen.counted,
+        day=chosen.day,
+        duration=chosen.duration,
+        failure=chosen.failure,
+        given=partial(_given, chosen),
+        moment=chosen.moment,
+        number=chosen.number,
+        pages_phrase=chosen.pages,
+        percent=chosen.percent,
+        reason=chosen.reason,
+        set_aside_reason=partial(_set_aside_reason, chosen),
+        short_day=chosen.short_day,
+        size=chosen.size,
+        step_outcome=partial(_step_outcome, chosen),
+        upper_first=lambda text: text[:1].upper() + text[1:],
+        with_rest=partial(_with_rest, chosen),
+    )
+    made.globals.update(
+        say=chosen.say,
+        label=chosen.label,
+        language=code,
+        low_confidence=LOW_CONFIDENCE,
+        styles=asset("pages.css").version,
+        script=asset(SCRIPT).version,
+    )
+    return made
+
+
+def _with_rest(chosen: Language, code: str, table: str) -> str:
+    """Name a code, and keep what follows its dot as it is."""
+    key, dot, rest = code.partition(" · ")
+    return f"{chosen.label(table, key)}{dot}{rest}"
+
+
+def _given(chosen: Language, step: Any) -> str:
+    """Say what a step gave to a document, and where; nothing where it only passed it on."""
+    if step.number is None:
+        return str(step.name)
+    gave = (
+        chosen.counted(step.number, GIVEN[step.step])
+        if step.step in GIVEN
+        else chosen.say("documents.version", number=step.number)
+    )
+    return f"{gave}, {step.name}" if step.name else gave
+
+
+def _set_aside_reason(chosen: Language, code: str) -> str:
+    """Say why an entry is set aside: what reading it met, else how its analysis failed."""
+    known = chosen.label("records", code, "")
+    if known or (code.isidentifier() and code.islower() and code not in wording.FAILURE_WORDS):
+        return known or code.replace("_", " ")
+    return chosen.failure(code)
+
+
+def _step_outcome(chosen: Language, facts: Mapping[str, Any]) -> str:
+    """Say in a few words what a step answered; of an answer in another form, that it is one."""
+    match facts["step"], facts["output"]:
+        case "validate", {"decision": str(decision)}:
+            return chosen.label("decisions", decision)
+        case "classify", {"category": str(category), **rest}:
+            second = rest.get("second_category")
+            named = [chosen.label("categories", each) for each in (category, second) if each]
+            return ", ".join(named)
+        case "evaluate", {"completeness": int() | float() as share, **rest}:
+            told = [chosen.say("contribution.evaluated", share=chosen.percent(share))]
+            if warnings := rest.get("warnings"):
+                told.append(chosen.say("contribution.warned", count=len(warnings)))
+            return ", ".join(told)
+    return "–"

@@ -1,4 +1,4 @@
-"""What the pages about documents say, and how they are written as HTML.
+"""What the pages about documents say.
 
 ``participation.ledger.document_pages`` fills these from the ledger. Titles, names and texts come from
 foreign files: a template escapes everything, and hidden characters are shown by their code.
@@ -7,17 +7,13 @@ foreign files: a template escapes everything, and hidden characters are shown by
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cache
 from itertools import pairwise
 from typing import Any
-
-from jinja2 import Environment
 
 from include.contributions import wording as words
 from include.documents import wording
 from include.documents.output import WorkflowOutput
-from include.documents.parsing.sentences import pages_phrase
-from include.pages import Listing, environment, shown
+from include.pages import Listing
 
 LISTED = 50
 """Documents on one page of the list."""
@@ -26,9 +22,6 @@ LISTED_PAGES = 500
 LISTED_CHUNKS = 100
 LISTED_SET_ASIDE = 300
 """A page with more would not open well; the counts stay exact."""
-
-LOW_CONFIDENCE = 0.7
-"""Of OCR: below it a person should hold the words against the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,46 +394,3 @@ def _of_engine(value: object) -> object:
 def name_of(title: str | None, uri: str) -> str:
     """Call a document by its title, else by its file's name."""
     return (title or "").strip() or words.file_name(uri)
-
-
-def render(template: str, **page: Any) -> str:
-    """Write a page; ``template`` is the name of its file without the endings."""
-    return _environment().get_template(f"{template}.html.j2").render(**page)
-
-
-@cache
-def _environment() -> Environment:
-    made = environment(shown)
-    made.filters.update(
-        act_kind=wording.act_kind,
-        given=lambda step: wording.given(step.step, step.number, step.name),
-        figure=_figure_label,
-        media=lambda code: wording.MEDIA.get(code, code),
-        method=lambda code: wording.METHODS.get(code, code),
-        page_reason=wording.page_reason,
-        pages_phrase=lambda numbers: pages_phrase(sorted(numbers)),
-        percent=wording.percent,
-        reason=lambda code: wording.REASONS.get(code, code.replace("_", " ")),
-        size=wording.size,
-        source=lambda code: wording.SOURCES.get(code, code),
-        standing=lambda code: wording.STANDINGS.get(code, code),
-        status=lambda code: wording.STATUSES.get(code, code),
-        step=_step_label,
-    )
-    made.globals.update(
-        low_confidence=LOW_CONFIDENCE,
-        standings=wording.STANDINGS,
-        standing_sentences=wording.STANDING_SENTENCES,
-    )
-    return made
-
-
-def _step_label(code: str) -> str:
-    key, dot, engine = code.partition(" · ")
-    return f"{wording.STEPS.get(key, key)}{dot}{engine}"
-
-
-def _figure_label(name: str) -> str:
-    key, dot, rest = name.partition(" · ")
-    label = wording.FIGURES.get(key, key.replace("_", " "))
-    return f"{label}{dot}{rest}"

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from include.contributions.wording import counted
 from include.documents.parsing.sentences import INSTALL_OCR, SENTENCES
 
 ACT_KINDS = {
@@ -79,13 +78,6 @@ STEPS = {
     "draft": "Brouillons de contributions",
     "reconcile": "Comptes",
 }
-
-GIVEN = {
-    "chunk": ("passage", "passages"),
-    "embed": ("vecteur", "vecteurs"),
-    "themes": ("thème", "thèmes"),
-}
-"""What a document's step gave so many of; the other steps give a version."""
 
 STATUSES = {
     "running": "en cours",
@@ -182,11 +174,6 @@ class PageReason:
     short: str
     advice: str
 
-    @property
-    def heading(self) -> str:
-        """The same, above a list of pages."""
-        return self.short[:1].upper() + self.short[1:]
-
 
 PAGE_REASONS = {
     "needs_ocr": PageReason("numérisée, attend l'OCR", INSTALL_OCR),
@@ -225,37 +212,3 @@ def act_kind(code: str | None) -> str:
     ('Procès-verbal', 'Autre document')
     """
     return "Autre document" if code in {None, OTHER_ACT} else ACT_KINDS.get(str(code), str(code))
-
-
-def given(step: str, number: int | None, name: str) -> str:
-    r"""Say what a step gave to a document, and where; nothing where it only passed it on.
-
-    >>> given("index", 3, "bm25-fr-1"), given("embed", 1, "bm25-fr-1"), given("parse", None, "")
-    ('version 3, bm25-fr-1', '1\xa0vecteur, bm25-fr-1', '')
-    """
-    if number is None:
-        return name
-    gave = counted(number, *GIVEN[step]) if step in GIVEN else f"version {number}"
-    return f"{gave}, {name}" if name else gave
-
-
-def size(size_bytes: int) -> str:
-    r"""Write how large a file is.
-
-    >>> size(900), size(20_480), size(3_500_000)
-    ('900\xa0octets', '20\xa0Ko', '3,3\xa0Mo')
-    """
-    if size_bytes < 1024:  # noqa: PLR2004 - a kibibyte
-        return f"{size_bytes}\u00a0octets"
-    if size_bytes < 1 << 20:
-        return f"{size_bytes >> 10}\u00a0Ko"
-    return f"{size_bytes / (1 << 20):.1f}".replace(".", ",") + "\u00a0Mo"
-
-
-def percent(share: float | None) -> str:
-    r"""Write a share as a percentage.
-
-    >>> percent(0.936), percent(None)
-    ('94\xa0%', '–')
-    """
-    return "–" if share is None else f"{share * 100:.0f}\u00a0%"

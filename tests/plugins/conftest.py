@@ -217,3 +217,66 @@ def caller(served: Any, token_of: Callable[[str], str]) -> Callable[[str | None]
         )
 
     return caller
+
+
+class Doorkeeper:
+    """An auth manager that lets its user see some DAGs, change others, and notes what it was asked for."""
+
+    def __init__(self):
+        self.allowed = {
+            "daily_chain",
+            "document_intake",
+            "document_chunking",
+            "dataset_creation",
+            "contribution_analysis",
+            "contribution_review",
+        }
+        self.may_change = set()
+        self.asked = []
+
+    def is_authorized_dag(self, *, method, access_entity, details, user):
+        self.asked.append((method, access_entity.name, details.id))
+        return details.id in (self.allowed if method == "GET" else self.may_change)
+
+
+@pytest.fixture
+def doors(monkeypatch):
+    """Stand at the doors in the place of the auth manager."""
+    from airflow.api_fastapi.core_api import security  # noqa: PLC0415 - absent where there is no Airflow
+
+    keeper = Doorkeeper()
+    monkeypatch.setattr(security, "get_auth_manager", lambda: keeper)
+    monkeypatch.setattr(security.DagModel, "get_team_name", lambda _dag_id: None)
+    return keeper
+
+
+@pytest.fixture
+def browser(doors, ledger, ledger_dsn, monkeypatch, tmp_path):
+    """Be somebody who is logged in, with a browser that says nothing of languages."""
+    from airflow.api_fastapi.core_api import security  # noqa: PLC0415 - absent where there is no Airflow
+    from fastapi.testclient import TestClient  # noqa: PLC0415 - the same
+
+    from participation.api import serving  # noqa: PLC0415 - the same
+    from participation.api.app import app  # noqa: PLC0415 - the same
+
+    monkeypatch.setattr(serving, "ledger_dsn", lambda: ledger_dsn)
+    monkeypatch.setenv("PARTICIPATION_REPORTS", str(tmp_path))
+    clerk = SimpleNamespace(get_id=lambda: "anne", get_name=lambda: "Anne")
+    monkeypatch.setitem(app.dependency_overrides, security.get_user, lambda: clerk)
+    return TestClient(app)
+
+
+@pytest.fixture
+def see(browser):
+    """Open a page as that browser does, and read it."""
+
+    def see(path, status=200, **headers):
+        answer = browser.get(path, follow_redirects=False, headers=headers)
+        assert answer.status_code == status, answer.text
+        assert "'unsafe" not in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "private, no-store"
+        return answer.text
+
+    return see

@@ -1,21 +1,15 @@
 """The pages about documents, asked for as a browser does, over a real ledger."""
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("airflow", reason="needs Airflow")
 
-from airflow.api_fastapi.core_api import security
-from fastapi.testclient import TestClient
-
 from include.documents import themes
 from include.documents.model import Media, ParsedDocument, SetAside, Theme
 from include.documents.near_duplicates import NearDuplicate
 from include.documents.report import LISTED
-from participation.api import serving
-from participation.api.app import app
 from participation.ledger.attempt import Attempt
 from participation.ledger.datasets import LedgerDatasets
 from participation.ledger.metrics import close_metric, open_metric
@@ -27,49 +21,9 @@ HOSTILE = "<script>alert(1)</script> Arrêté \u202e\"'><img src=x>"
 QUAY = "Le stationnement est interdit sur le quai d'Audierne pendant la fête de la mer. " * 6
 
 
-class Doorkeeper:
-    """An auth manager that lets its user see some DAGs, and notes what it was asked for."""
-
-    def __init__(self):
-        self.allowed = {"daily_chain", "document_intake", "document_chunking", "dataset_creation"}
-        self.asked = []
-
-    def is_authorized_dag(self, *, method, access_entity, details, user):
-        self.asked.append((method, access_entity.name, details.id))
-        return details.id in self.allowed
-
-
-@pytest.fixture
-def doors(monkeypatch):
-    """Stand at the doors in the place of the auth manager."""
-    keeper = Doorkeeper()
-    monkeypatch.setattr(security, "get_auth_manager", lambda: keeper)
-    monkeypatch.setattr(security.DagModel, "get_team_name", lambda _dag_id: None)
-    return keeper
-
-
-@pytest.fixture
-def browser(doors, ledger, ledger_dsn, monkeypatch):
-    """Be somebody who is logged in."""
-    monkeypatch.setattr(serving, "ledger_dsn", lambda: ledger_dsn)
-    monkeypatch.setitem(
-        app.dependency_overrides, security.get_user, lambda: SimpleNamespace(name="a clerk")
-    )
-    return TestClient(app)
-
-
 @pytest.fixture
 def steps(ledger):
     return Steps(ledger)
-
-
-def see(browser, path, status=200):
-    answer = browser.get(path, follow_redirects=False)
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Cache-Control"] == "private, no-store"
-    return answer.text
 
 
 def run(steps):
@@ -102,23 +56,23 @@ def test_documents_are_for_those_who_may_see_the_intake(browser, doors, path):
     assert doors.asked == [("GET", "RUN", "document_intake")]
 
 
-def test_a_run_is_for_those_who_may_see_its_dag(browser, doors, ledger):
+def test_a_run_is_for_those_who_may_see_its_dag(browser, doors, ledger, see):
     """The DAG in the address is the one that is asked for."""
     attempt(ledger, docket={"new": 1})
     doors.allowed = {"document_intake"}
 
-    see(browser, "/runs/report?dag_id=document_intake&run_id=run%2B1")
+    see("/runs/report?dag_id=document_intake&run_id=run%2B1")
     assert browser.get("/runs/report?dag_id=document_chunking&run_id=run%2B1").status_code == 403
 
 
-def test_a_run_that_shows_a_day_asks_for_the_days_too(browser, doors):
+def test_a_run_that_shows_a_day_asks_for_the_days_too(browser, doors, see):
     """Some other DAG's run leads to citizens' texts only who may see the daily reports."""
     doors.allowed = {"contribution_analysis"}
 
     path = "/runs/report?dag_id=contribution_analysis&run_id=x"
     assert browser.get(path).status_code == 403
     doors.allowed = {"contribution_analysis", "daily_chain"}
-    see(browser, path, 404)
+    see(path, 404)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +84,7 @@ def test_an_unknown_document_is_not_found(browser, name, ending):
     assert browser.get(f"/documents/{name}{ending}").status_code == 404
 
 
-def test_a_hostile_title_stays_text(browser, steps, ledger):
+def test_a_hostile_title_stays_text(see, steps, ledger):
     """Title, file name, theme, page, warning and reason come from a file: none becomes markup."""
     steps.keep(f"/srv/depot/{HOSTILE}.pdf", "a")
     steps.parse("a", HOSTILE + QUAY, title=HOSTILE, warnings=(HOSTILE,), act_number=HOSTILE)
@@ -141,14 +95,14 @@ def test_a_hostile_title_stays_text(browser, steps, ledger):
     run(steps)
 
     for path in (*PATHS[:3], "/runs/report?dag_id=document_intake&run_id=run%2B1"):
-        shown = see(browser, path)
+        shown = see(path)
         assert "&lt;script&gt;" in shown
-        assert "<script" not in shown
+        assert shown.count("<script") == shown.count('<script src="') == 1
         assert "<img" not in shown
         assert "\u202e" not in shown
 
 
-def test_another_towns_documents_are_invisible(browser, ledger):
+def test_another_towns_documents_are_invisible(see, ledger):
     """They are in no list and no count, and their address is that of nothing."""
     other = Steps(ledger, town="ailleurs")
     other.keep("/srv/ailleurs/secret.pdf", "a")
@@ -161,14 +115,14 @@ def test_another_towns_documents_are_invisible(browser, ledger):
     attempt(ledger, town="ailleurs", docket={"new": 1})
 
     for path in PATHS[:2]:
-        assert "ailleurs" not in see(browser, path)
-    assert "0\u00a0document," in see(browser, "/documents")
-    see(browser, PATHS[2], 404)
-    see(browser, PATHS[3], 404)
-    see(browser, "/runs/report?dag_id=document_intake&run_id=run%2B1", 404)
+        assert "ailleurs" not in see(path)
+    assert "0\u00a0document," in see("/documents")
+    see(PATHS[2], 404)
+    see(PATHS[3], 404)
+    see("/runs/report?dag_id=document_intake&run_id=run%2B1", 404)
 
 
-def test_a_copy_in_another_town_is_not_named(browser, steps, ledger):
+def test_a_copy_in_another_town_is_not_named(see, steps, ledger):
     """A near duplicate that only another town has met leaves no trace on this town's page."""
     other = Steps(ledger, town="ailleurs")
     other.keep("/srv/ailleurs/secret.pdf", "old")
@@ -179,12 +133,12 @@ def test_a_copy_in_another_town_is_not_named(browser, steps, ledger):
     other.documents.mark_duplicates([NearDuplicate(sha("a"), sha("old"), 0.9)])
 
     for path in PATHS[2:]:
-        shown = see(browser, path)
+        shown = see(path)
         assert "ailleurs" not in shown
         assert sha("old")[:12] not in shown
 
 
-def test_the_list_counts_every_page_and_filters(browser, steps):
+def test_the_list_counts_every_page_and_filters(see, steps):
     """Pages in = read + set aside on top; a filter shows its own and keeps the totals."""
     steps.keep("/srv/depot/a.pdf", "a")
     steps.parse("a", QUAY, QUAY, title="Fête de la mer", act_kind="arrete")
@@ -196,7 +150,7 @@ def test_the_list_counts_every_page_and_filters(browser, steps):
     steps.documents.set_aside("/srv/depot/c.pdf", sha("c"), "parse", SetAside("encrypted", "Clé."))
     steps.keep("/srv/depot/d.pdf", "d")
 
-    shown = see(browser, "/documents")
+    shown = see("/documents")
     assert "4\u00a0documents, 4\u00a0pages : 3\u00a0lues et 1\u00a0mise de côté" in shown
     assert "pas justes" not in shown
     for name in ("Fête de la mer", "Bulletin d&#39;été", "c.pdf", "d.pdf"):
@@ -208,7 +162,7 @@ def test_the_list_counts_every_page_and_filters(browser, steps):
         "standing=waits": "d.pdf",
         "act_kind=arrete": "Fête de la mer",
     }.items():
-        filtered = see(browser, f"/documents?{query}")
+        filtered = see(f"/documents?{query}")
         assert found in filtered
         assert filtered.count('<th scope="row"') == 1
         assert "4\u00a0documents" in filtered
@@ -218,12 +172,12 @@ def test_the_list_counts_every_page_and_filters(browser, steps):
         kept("e"), Media.PDF, ParsedDocument((page(1, "", "broken"),)), PARSER
     )
     run(steps)
-    assert "e.pdf" in see(browser, "/documents?standing=unreadable")
-    assert see(browser, "/documents?standing=answers").count('<th scope="row"') == 2
-    assert see(browser, "/documents?standing=nonsense").count('<th scope="row"') == 5
+    assert "e.pdf" in see("/documents?standing=unreadable")
+    assert see("/documents?standing=answers").count('<th scope="row"') == 2
+    assert see("/documents?standing=nonsense").count('<th scope="row"') == 5
 
 
-def test_themes_of_another_version_of_the_engine_are_not_mixed_in(browser, steps, ledger):
+def test_themes_of_another_version_of_the_engine_are_not_mixed_in(see, steps, ledger):
     """Those it found before stay on record, and out of the list."""
     steps.keep("/srv/depot/a.pdf", "a")
     steps.parse("a", QUAY)
@@ -232,34 +186,34 @@ def test_themes_of_another_version_of_the_engine_are_not_mixed_in(browser, steps
     datasets.save_themes(sha("a"), "themes-fr-0", [Theme("ancien thème", 1.0)], "h")
 
     for path in ("/documents", f"/documents/{sha('a')}"):
-        shown = see(browser, path)
+        shown = see(path)
         assert "fête de la mer" in shown
         assert "ancien thème" not in shown
 
 
-def test_what_the_town_talks_about_stands_on_the_list(browser, ledger):
+def test_what_the_town_talks_about_stands_on_the_list(see, ledger):
     """Those of the newest search; none of another engine or town."""
-    assert "De quoi parlent" not in see(browser, "/documents")
+    assert "De quoi parlent" not in see("/documents")
     datasets = LedgerDatasets(ledger, TOWN)
     datasets.save_town_themes(themes.ENGINE, [Theme("ancien", 1.0)])
     datasets.save_town_themes(themes.ENGINE, [Theme("cale", 0.5), Theme("école <b>", 1.0)])
     datasets.save_town_themes("themes-fr-0", [Theme("autre", 1.0)])
     LedgerDatasets(ledger, "ailleurs").save_town_themes(themes.ENGINE, [Theme("loin", 1.0)])
 
-    shown = see(browser, "/documents")
+    shown = see("/documents")
 
-    assert "De quoi parlent les documents</h2>\n<p>école &lt;b&gt; · cale</p>" in shown
+    assert 'De quoi parlent les documents</h2>\n<p lang="fr">école &lt;b&gt; · cale</p>' in shown
 
 
-def test_lost_pages_are_said_loudly(browser, steps, ledger):
+def test_lost_pages_are_said_loudly(see, steps, ledger):
     """A count that is off stands on top of the list, in words."""
     steps.keep("/srv/depot/a.pdf", "a")
     steps.parse("a", QUAY)
-    assert "pas justes" not in see(browser, "/documents")
+    assert "pas justes" not in see("/documents")
     ledger.execute("ALTER TABLE document DROP CONSTRAINT document_check")
     try:
         ledger.execute("UPDATE document SET page_count = 2")
-        assert "Les comptes ne sont pas justes" in see(browser, "/documents")
+        assert "Les comptes ne sont pas justes" in see("/documents")
     finally:
         ledger.execute("UPDATE document SET page_count = 1")
         ledger.execute(
@@ -268,22 +222,22 @@ def test_lost_pages_are_said_loudly(browser, steps, ledger):
         )
 
 
-def test_a_long_list_is_turned_page_by_page(browser, steps):
+def test_a_long_list_is_turned_page_by_page(see, steps):
     """Every document is on one page of the list and on one only."""
     for number in range(LISTED + 3):
         steps.keep(f"/srv/depot/{number:03}.pdf", str(number))
 
-    first, second = see(browser, "/documents"), see(browser, "/documents?page=2")
+    first, second = see("/documents"), see("/documents?page=2")
 
     names = [f"{number:03}.pdf" for number in range(LISTED + 3)]
     assert all((name in first) != (name in second) for name in names)
     assert second.count('<th scope="row"') == 3
     assert 'rel="next"' in first
     assert 'rel="prev"' in second
-    assert see(browser, "/documents?page=99").count('<th scope="row"') == 0
+    assert see("/documents?page=99").count('<th scope="row"') == 0
 
 
-def test_the_report_of_a_document(browser, steps, ledger):
+def test_the_report_of_a_document(see, steps, ledger):
     """Pages with method and confidence, chunks, themes, what was set aside, versions and steps."""
     steps.keep("/srv/depot/quai.pdf", "old")
     steps.keep("/srv/depot/quai.pdf", "a")
@@ -301,7 +255,7 @@ def test_the_report_of_a_document(browser, steps, ledger):
     )
     run(steps)
 
-    shown = see(browser, f"/documents/{sha('a')}")
+    shown = see(f"/documents/{sha('a')}")
 
     assert "Page 3 : numérisée, illisible même par OCR." in shown
     assert "Numériser la page de nouveau" in shown
@@ -326,7 +280,7 @@ def test_the_report_of_a_document(browser, steps, ledger):
         "version 1, bm25-fr-1",
     ):
         assert f" : {gave}<br>" in shown
-    old = see(browser, f"/documents/{sha('old')}")
+    old = see(f"/documents/{sha('old')}")
     assert "ancienne version" in old
     assert f'href="../documents/{sha("a")}"' in old
 
@@ -356,7 +310,7 @@ def test_the_output_of_a_document_as_json(browser, steps, ledger):
     assert browser.get(f"/documents/{sha('b')}.json").json()["warnings"] == ["Protégé."]
 
 
-def test_what_is_set_aside_comes_with_what_to_do(browser, steps):
+def test_what_is_set_aside_comes_with_what_to_do(see, steps):
     """Documents with their sentence, pages by reason with advice; what was settled is gone."""
     steps.keep("/srv/depot/a.pdf", "a")
     parsed = ParsedDocument(
@@ -372,7 +326,7 @@ def test_what_is_set_aside_comes_with_what_to_do(browser, steps):
     steps.documents.set_aside("/srv/depot/d", None, "find", SetAside("empty", "Déjà réglé."))
     steps.documents.resolve("/srv/depot/d", "taken in")
 
-    shown = see(browser, "/documents/set-aside")
+    shown = see("/documents/set-aside")
 
     assert "2\u00a0documents ou fichiers, et 3\u00a0pages" in shown
     assert "Protégé." in shown
@@ -382,7 +336,7 @@ def test_what_is_set_aside_comes_with_what_to_do(browser, steps):
     assert "tesseract-ocr-fra" in shown
 
 
-def test_the_report_of_an_intake_says_what_it_met(browser, steps, ledger):
+def test_the_report_of_an_intake_says_what_it_met(see, steps, ledger):
     """Counts of the sources, the documents it read, and what it set aside with the reason."""
     steps.keep("/srv/depot/before.pdf", "before")
     steps.parse("before", QUAY, title="Lu bien avant")
@@ -414,7 +368,7 @@ def test_the_report_of_an_intake_says_what_it_met(browser, steps, ledger):
     )
 
     path = "/runs/report?dag_id=document_intake&run_id=run%2B1"
-    shown = see(browser, path)
+    shown = see(path)
 
     assert "encore en cours" in shown
     assert "fichiers nouveaux : 1\u202f200" in shown
@@ -428,11 +382,11 @@ def test_the_report_of_an_intake_says_what_it_met(browser, steps, ledger):
     assert "Fichier incomplet ici." in shown
     assert "D'avant." not in shown
     assert "1\u00a0autre document" in shown
-    assert see(browser, path.replace("%2B", "+")) == shown
-    see(browser, "/runs/report?dag_id=document_intake&run_id=another", 404)
+    assert "gros.pdf" in see(path.replace("%2B", "+"))
+    see("/runs/report?dag_id=document_intake&run_id=another", 404)
 
 
-def test_the_report_of_a_later_step_shows_its_figures(browser, steps, ledger):
+def test_the_report_of_a_later_step_shows_its_figures(see, steps, ledger):
     """A short page: what the run handed on, and the outputs of its documents."""
     steps.keep("/srv/depot/quai.pdf", "a")
     output = {"document_id": sha("a"), "extracted_themes": ["quai"], "warnings": [HOSTILE]}
@@ -443,14 +397,14 @@ def test_the_report_of_a_later_step_shows_its_figures(browser, steps, ledger):
         docket={"version": 3, "examples": 1520, "outputs": [output], "outputs_left_out": 4},
     )
 
-    shown = see(browser, "/runs/report?dag_id=dataset_creation&run_id=run%2B1")
+    shown = see("/runs/report?dag_id=dataset_creation&run_id=run%2B1")
 
     assert "exemples du jeu de données : 1\u202f520" in shown
     assert f'href="../documents/{sha("a")}">quai.pdf<' in shown
     assert "terminée en" in shown
 
 
-def test_times_are_those_of_the_ledger(browser, steps, ledger):
+def test_times_are_those_of_the_ledger(see, steps, ledger):
     """The moment of a step is shown on the town's clock."""
     steps.keep("/srv/depot/a.pdf", "a")
     steps.parse("a", QUAY)
@@ -458,4 +412,4 @@ def test_times_are_those_of_the_ledger(browser, steps, ledger):
         "UPDATE document SET parsed_at = %s", (datetime(2030, 7, 14, 22, 5, tzinfo=UTC),)
     )
 
-    assert "15/07/2030 à 00:05" in see(browser, f"/documents/{sha('a')}")
+    assert "15/07/2030 à 00:05" in see(f"/documents/{sha('a')}")

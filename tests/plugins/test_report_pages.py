@@ -11,21 +11,19 @@ pytest.importorskip("airflow", reason="needs Airflow")
 from include.contributions.model import STATES
 from include.errors import ProcessingError
 from participation import contribution_tasks, steps
-from participation.api import daily_reports as pages
-from participation.api import serving
 from participation.ledger import reports
 from participation.operators.report import PublishReportOperator
 
 pytestmark = pytest.mark.postgres
 
+RUN = "/runs/report?dag_id={}&run_id={}"
 TOWN = "audierne-esquibien"
 DAY = date(2026, 1, 12)
 
 
 @pytest.fixture
-def publish(ledger, ledger_dsn, tmp_path, monkeypatch):
+def publish(ledger, tmp_path, monkeypatch):
     """Write the page of a day and note it, as the publishing task does."""
-    monkeypatch.setattr(serving, "ledger_dsn", lambda: ledger_dsn)
     monkeypatch.setenv("PARTICIPATION_REPORTS", str(tmp_path))
 
     def publish(day, run_id="chain-1", **figures):
@@ -45,53 +43,46 @@ def publish(ledger, ledger_dsn, tmp_path, monkeypatch):
     return publish
 
 
-def shown(response):
-    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    return response.body.decode()
-
-
-def test_an_older_page_says_that_the_run_is_newer(instance, ledger, fill, publish):
+def test_an_older_page_says_that_the_run_is_newer(instance, ledger, fill, publish, see):
     """A run over one text shows its day's page, which does not hold the text yet."""
     publish(DAY)
     fill(ledger)
     with steps.visit("split") as here:
         contribution_tasks.split_work(here, DAY)
 
-    older = shown(pages.report_of_run("contribution_analysis", "run-1"))
+    older = see(RUN.format("contribution_analysis", "run-1"))
     publish(DAY, run_id="chain-2")
     ledger.execute("UPDATE work_chunk SET settled_at = now() - interval '1 hour'")
 
     assert "avant cette exécution" in older
     assert older.index("avant cette exécution") < older.index("Page du 2026-01-12")
-    assert "avant cette exécution" not in shown(
-        pages.report_of_run("contribution_analysis", "run-1")
-    )
-    assert "avant cette exécution" not in shown(pages.report_of_run("daily_chain", "chain-2"))
+    assert "avant cette exécution" not in see(RUN.format("contribution_analysis", "run-1"))
+    assert "avant cette exécution" not in see(RUN.format("daily_chain", "chain-2"))
 
 
-def test_every_day_is_found_from_every_page(publish):
+def test_every_day_is_found_from_every_page(publish, see):
     """The newest judged day first; its neighbours and the whole list are one click away."""
     before, after = DAY - timedelta(days=3), DAY + timedelta(days=1)
     publish(before, accepted=2, sum=2, loaded=2)
     publish(DAY, accepted=41, sum=41, loaded=41)
     publish(after, pending=1, sum=1, loaded=1)
 
-    newest, listed = shown(pages.newest_report()), shown(pages.all_days())
+    newest, listed = see("/reports"), see("/reports/days")
 
     assert f"Page du {DAY}" in newest
     for place in (before, after, "days"):
         assert f'href="reports/{place}"' in newest
-    assert "jour suivant" not in shown(pages.report_of_day(after))
-    assert f'href="{DAY}"' in shown(pages.report_of_day(before))
+    assert "jour suivant" not in see(f"/reports/{after}")
+    assert f'href="../reports/{DAY}"' in see(f"/reports/{before}")
     assert listed.index(f'href="{after}"') < listed.index(f'href="{DAY}"')
     assert "<td>41</td>" in listed
 
 
-def test_what_stands_in_the_figures_stays_a_text(publish):
+def test_what_stands_in_the_figures_stays_a_text(publish, see):
     """Nothing in the list becomes markup."""
     publish(DAY, loaded="<b>1</b>")
 
-    assert "<td>&lt;b&gt;1&lt;/b&gt;</td>" in shown(pages.all_days())
+    assert "<td>&lt;b&gt;1&lt;/b&gt;</td>" in see("/reports/days")
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,18 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import requires_access_dag, requires_authenticated
 from fastapi import Depends, FastAPI
 
-from participation.api import daily_reports, documents, runs
-
-INTAKE = "document_intake"
+from participation.api import (
+    assets,
+    attempts,
+    contributions,
+    daily_reports,
+    documents,
+    overview,
+    quarantine,
+    runs,
+    searching,
+)
+from participation.api.serving import CHAIN, INTAKE
 
 app = FastAPI(
     title="Participation",
@@ -18,16 +27,26 @@ app = FastAPI(
     ],
 )
 
+app.include_router(assets.router)
+for pages in (overview, contributions, quarantine, daily_reports):
+    app.include_router(
+        pages.router,
+        dependencies=[
+            Depends(requires_access_dag("GET", DagAccessEntity.RUN, CHAIN)),
+        ],
+    )
+for pages in (documents, searching):
+    app.include_router(
+        pages.router,
+        dependencies=[
+            Depends(requires_access_dag("GET", DagAccessEntity.RUN, INTAKE)),
+        ],
+    )
 app.include_router(
-    daily_reports.router,
+    attempts.router,
     dependencies=[
-        Depends(requires_access_dag("GET", DagAccessEntity.RUN, runs.CHAIN)),
-    ],
-)
-app.include_router(
-    documents.router,
-    dependencies=[
-        Depends(requires_access_dag("GET", DagAccessEntity.RUN, INTAKE)),
+        # The DAG that the address names.
+        Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE)),
     ],
 )
 app.include_router(

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from include.documents import report, themes
 from include.documents.output import WorkflowOutput
 from include.documents.wording import ACT_KINDS, OTHER_ACT, STANDINGS
-from participation.api.serving import HEADERS, ask, missing, page
+from participation.api.serving import HEADERS, Sight, ask
 from participation.ledger.connection import Connection
 from participation.ledger.document_outputs import LedgerOutputs
 from participation.ledger.document_pages import LedgerDocumentPages
@@ -22,6 +22,7 @@ LAST_PAGE = 100_000
 
 @router.get("", response_class=HTMLResponse)
 def listed(
+    sight: Sight,
     act_kind: Annotated[str, Query(max_length=40)] = "",
     standing: Annotated[str, Query(max_length=40)] = "",
     page_number: Annotated[int, Query(alias="page", ge=1, le=LAST_PAGE)] = 1,
@@ -30,13 +31,14 @@ def listed(
     kind = act_kind if act_kind in {*ACT_KINDS, OTHER_ACT} else None
     where = standing if standing in STANDINGS else None
     found = ask(_documents, kind, where, page_number)
-    return page(report.render("documents", listed=found))
+    return sight.page("documents", section="documents", listed=found, standings=STANDINGS)
 
 
 @router.get("/set-aside", response_class=HTMLResponse)
-def set_aside() -> HTMLResponse:
+def set_aside(sight: Sight) -> HTMLResponse:
     """List what is set aside, why, and what to do about it."""
-    return page(report.render("documents_set_aside", found=ask(_set_aside)))
+    found = ask(_set_aside)
+    return sight.page("documents_set_aside", root="../", section="documents", found=found)
 
 
 @router.get("/{document_id}.json", response_class=JSONResponse)
@@ -49,16 +51,12 @@ def output(document_id: str) -> JSONResponse:
 
 
 @router.get("/{document_id}", response_class=HTMLResponse)
-def document(document_id: str) -> HTMLResponse:
+def document(sight: Sight, document_id: str) -> HTMLResponse:
     """Show where a document came from, how it was read, and what came of it."""
     found = ask(_document, document_id) if DOCUMENT_ID.fullmatch(document_id) else None
     if found is None:
-        return missing(
-            "Document inconnu",
-            "Aucun document ne porte cet identifiant dans cette commune.",
-            "Les documents sont pris en charge par le DAG document_intake.",
-        )
-    return page(report.render("document", report=found))
+        return sight.missing("no_document", root="../", section="documents")
+    return sight.page("document", root="../", section="documents", report=found)
 
 
 def pages_of(connection: Connection, municipality: str) -> LedgerDocumentPages:

@@ -10,10 +10,8 @@ from fastapi.responses import HTMLResponse
 from include.documents import report
 from participation.api import daily_reports
 from participation.api.documents import pages_of
-from participation.api.serving import AIRFLOW_ID, ask, missing, page
+from participation.api.serving import AIRFLOW_ID, CHAIN, Sight, ask
 from participation.ledger.connection import Connection
-
-CHAIN = "daily_chain"
 
 DOCUMENT_DAGS = frozenset(
     {
@@ -40,19 +38,16 @@ def may_see_days(dag_id: DagId, request: Request, user: GetUserDep) -> None:
 
 @router.get("/report", response_class=HTMLResponse)
 def report_of_run(
-    dag_id: DagId, run_id: Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)]
+    sight: Sight, dag_id: DagId, run_id: Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)]
 ) -> HTMLResponse:
     """Show what a run of a document DAG did, else the report of the day that a run worked on."""
     sent = run_id.replace(" ", "+")  # a plus sign that came unquoted
     if dag_id not in DOCUMENT_DAGS:
-        return daily_reports.report_of_run(dag_id, sent)
+        return daily_reports.report_of_run(sight, dag_id, sent)
     found = ask(_run, dag_id, sent)
     if found is None:
-        return missing(
-            "Pas de rapport",
-            "Cette exécution n'a encore rien noté dans le registre, ou elle est d'une autre commune.",
-        )
-    return page(report.render("document_run", run=found))
+        return sight.missing("no_run", root="../")
+    return sight.page("document_run", root="../", section="documents", run=found)
 
 
 def _run(

@@ -1,13 +1,19 @@
-"""What every page shares: its headers, the way to the ledger, and the page that says there is none."""
+"""What every page shares: its headers, its language, who looks at it, and the way to the ledger."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlencode
 
-from fastapi import HTTPException
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse
-from markupsafe import Markup
 
 from include.errors import LedgerUnavailableError
+from include.languages import chosen
+from include.pages import render
 from participation.hooks.ledger import ledger_dsn
 from participation.ledger.connection import session
 from participation.settings import Settings
@@ -16,17 +22,26 @@ Found = TypeVar("Found")
 
 AIRFLOW_ID = r"^[A-Za-z0-9_.~:+ -]+$"
 
+CHAIN = "daily_chain"
+"""Whoever may see its runs may see what citizens wrote: its reports show it."""
+
+INTAKE = "document_intake"
+"""Whoever may see its runs may see the town's documents."""
+
+COOKIE = "participation_lang"
+COOKIE_SECONDS = 365 * 24 * 3600
+
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:;"
-    " frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
+    " connect-src 'self'; img-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "private, no-store",
 }
-"""Nothing on a page comes from elsewhere and nothing in it runs: a citizen's text stays a text."""
+"""Nothing on a page comes from elsewhere and nothing in a text runs: a citizen's text stays a text."""
 
 
-def ask(find: Callable[..., Found], *names: Any) -> Found:
+def ask(find: Callable[..., Found], *names: Any, **more: Any) -> Found:
     """Ask the ledger: ``find`` gets a connection, the municipality and the names.
 
     Raises:
@@ -34,24 +49,93 @@ def ask(find: Callable[..., Found], *names: Any) -> Found:
     """
     try:
         with session(ledger_dsn()) as connection:
-            return find(connection, Settings().municipality, *names)
+            return find(connection, Settings().municipality, *names, **more)
     except LedgerUnavailableError as error:
         raise HTTPException(503, "The ledger does not answer: try again in a minute.") from error
 
 
-def page(content: str, status_code: int = 200) -> HTMLResponse:
-    """Serve a page under the headers that all pages have."""
-    return HTMLResponse(content, status_code=status_code, headers=HEADERS)
+@dataclass(frozen=True)
+class View:
+    """Who looks at a page, in which language, and what they may."""
+
+    request: Request
+    user: BaseUser
+
+    def may(
+        self, dag_id: str, method: Any = "GET", entity: DagAccessEntity = DagAccessEntity.RUN
+    ) -> bool:
+        """Say whether whoever looks may do something with a DAG; what is forbidden is not offered."""
+        try:
+            requires_access_dag(method, access_entity=entity, param_dag_id=dag_id)(
+                self.request, self.user
+            )
+        except HTTPException:
+            return False
+        return True
+
+    def language(self, default: str) -> str:
+        """Choose the language of a page."""
+        return chosen(
+            self.request.query_params.get("lang"),
+            self.request.cookies.get(COOKIE),
+            self.request.headers.get("accept-language"),
+            default,
+        )
+
+    def page(
+        self,
+        template: str,
+        *,
+        root: str = "",
+        section: str = "",
+        default: str = "fr",
+        status_code: int = 200,
+        **page: Any,
+    ) -> HTMLResponse:
+        """Serve a page.
+
+        Args:
+            template: Name of its file without the endings.
+            root: From its address to that of the first page, such as ``../``.
+            section: The entry of the navigation that it belongs to.
+            default: Its language where the browser asks for none of ours.
+            status_code: Of the answer.
+            **page: What the template shows.
+        """
+        code = self.language(default)
+        sees_days, sees_documents = self.may(CHAIN), self.may(INTAKE)
+        asked = [(k, v) for k, v in self.request.query_params.multi_items() if k != "lang"]
+        content = render(
+            template,
+            code,
+            root=root,
+            section=section,
+            sees_days=sees_days,
+            sees_documents=sees_documents,
+            here=lambda other: "?" + urlencode([*asked, ("lang", other)]),
+            town=Settings().municipality,
+            **page,
+        )
+        answer = HTMLResponse(content, status_code=status_code, headers=HEADERS)
+        if self.request.query_params.get("lang") == code:
+            answer.set_cookie(
+                COOKIE,
+                code,
+                max_age=COOKIE_SECONDS,
+                path=self.request.scope.get("root_path") or "/",
+                httponly=True,
+                samesite="lax",
+            )
+        return answer
+
+    def missing(self, key: str, *, root: str = "", section: str = "") -> HTMLResponse:
+        """Serve the page that says what is not there, and where it would come from."""
+        return self.page("message", root=root, section=section, status_code=404, key=key)
 
 
-def missing(title: str, *sentences: str) -> HTMLResponse:
-    """Serve a page that says what is not there, and where it would come from."""
-    body = Markup(
-        '<!doctype html><html lang="fr"><meta charset="utf-8"><title>{title}</title>'
-        '<body style="font: 1rem/1.5 sans-serif; margin: 3rem auto; max-width: 40rem; color-scheme:'
-        ' light dark"><h1>{title}</h1>{sentences}</body></html>'
-    ).format(
-        title=title,
-        sentences=Markup("").join(Markup("<p>{}</p>").format(each) for each in sentences),
-    )
-    return page(body, status_code=404)
+def view(request: Request, user: GetUserDep) -> View:
+    """Note who looks."""
+    return View(request, user)
+
+
+Sight = Annotated[View, Depends(view)]
