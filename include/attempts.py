@@ -19,7 +19,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One attempt of a task; the address is that of the single contribution it worked on, if any."""
+    """One attempt of a task; ``page`` is that of the one contribution or question it worked on."""
 
     started_at: datetime
     run_id: str
@@ -32,7 +32,7 @@ class AttemptRow:
     taken: int | None
     given: int | None
     message: str | None
-    contribution_address: str = ""
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)

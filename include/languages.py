@@ -26,12 +26,21 @@ FOLDER = Path(__file__).parent / "words"
 
 LANGUAGES = ("fr", "en")
 
-ENGLISH_MONTHS = tuple(
-    "January February March April May June July August September October November December".split(
-        " "
-    )
+ENGLISH_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 )
-ENGLISH_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+ENGLISH_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 FRENCH_LABELS: dict[str, Mapping[Any, str]] = {

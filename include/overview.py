@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from include.contributions.report import Delay
+
 MACHINE = ("accept", "review", "refusal_proposed", "quarantined", "pending")
 """What the machine made of a contribution, in the order of the picture."""
 
@@ -124,6 +126,7 @@ class Overview:
         is_today: Whether that is today.
         counts: Of that day: by (what the machine made of it, the state it has now).
         waiting: What waits for whom, whatever its day.
+        delays: How long texts wait for a person: those that speak of a group, and the others.
         oldest: The contribution that waits longest, its state and its age in seconds.
         providers: None where no model is connected.
     """
@@ -138,6 +141,7 @@ class Overview:
     reports: tuple[ReportRow, ...] = ()
     missed: tuple[Missed, ...] = ()
     failed_attempts: int = 0
+    delays: tuple[Delay, ...] = ()
     oldest: tuple[str, str, float] | None = None
     providers: tuple[Provider, ...] | None = None
     received: int = field(default=0)
@@ -151,6 +155,10 @@ class Overview:
     def narrow(self) -> Flow:
         """The same for a phone."""
         return flow(self.counts, *NARROW)
+
+    def waited_s(self, since: datetime) -> float:
+        """For how long, by the database's clock."""
+        return max(0.0, (self.generated_at - since).total_seconds())
 
     def waits(self, key: str) -> int:
         """How much waits for one of those that something waits for."""

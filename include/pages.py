@@ -192,13 +192,16 @@ def _step_outcome(chosen: Language, facts: Mapping[str, Any]) -> str:
     match facts["step"], facts["output"]:
         case "validate", {"decision": str(decision)}:
             return chosen.label("decisions", decision)
-        case "classify", {"category": str(category), **rest}:
-            second = rest.get("second_category")
-            named = [chosen.label("categories", each) for each in (category, second) if each]
-            return ", ".join(named)
-        case "evaluate", {"completeness": int() | float() as share, **rest}:
-            told = [chosen.say("contribution.evaluated", share=chosen.percent(share))]
-            if warnings := rest.get("warnings"):
-                told.append(chosen.say("contribution.warned", count=len(warnings)))
-            return ", ".join(told)
+        case "classify", {"category": str(category), "second_category": str(second)}:
+            return f"{chosen.label('categories', category)}, {chosen.label('categories', second)}"
+        case "classify", {"category": str(category)}:
+            return chosen.label("categories", category)
+        case "evaluate", {
+            "completeness": int() | float() as share,
+            "warnings": [_, *_] as warnings,
+        }:
+            told = chosen.say("contribution.evaluated", share=chosen.percent(share))
+            return f"{told}, {chosen.say('contribution.warned', count=len(warnings))}"
+        case "evaluate", {"completeness": int() | float() as share}:
+            return chosen.say("contribution.evaluated", share=chosen.percent(share))
     return "–"

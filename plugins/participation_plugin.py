@@ -1,4 +1,4 @@
-"""The Airflow plugin ``participation``: daily reports and documents in the UI, and links to them.
+"""The Airflow plugin ``participation``: pages in the UI, tabs beside Airflow's own, and links to them.
 
 The package ``participation`` beside this file is imported by name; ``.airflowignore`` keeps Airflow
 from loading its modules a second time under their bare file names.
@@ -9,7 +9,18 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from participation.deadlines import RunQueuedAt
+from participation.operators.links import PagesLink
 from participation.operators.report import ReportLink
+
+SUB_PAGES = {
+    "Contributions": "contributions",
+    "Questions": "review",
+    "Quarantine": "quarantine",
+    "Documents": "documents",
+    "Search": "search",
+    "Reports": "reports",
+}
+"""In the menu of the plugins; each is one click from the first page too."""
 
 
 class ParticipationPlugin(AirflowPlugin):
@@ -18,26 +29,49 @@ class ParticipationPlugin(AirflowPlugin):
     name = "participation"
     deadline_references = [RunQueuedAt]  # noqa: RUF012 - as Airflow declares it
     operator_extra_links = [ReportLink()]  # noqa: RUF012 - as Airflow declares it
+    global_operator_extra_links = [PagesLink()]  # noqa: RUF012 - as Airflow declares it
     external_views = [  # noqa: RUF012 - as Airflow declares it
         {
-            "name": "Reports",
-            "href": "/participation/reports",
-            "url_route": "participation-report",
+            "name": "Participation",
+            "href": "/participation/",
+            "url_route": "participation",
             "destination": "nav",
             "nav_top_level": True,
         },
+        *(
+            {
+                "name": name,
+                "href": f"/participation/{page}",
+                "url_route": f"participation-{page}",
+                "destination": "nav",
+                "category": "Participation",
+            }
+            for name, page in SUB_PAGES.items()
+        ),
         {
-            "name": "Documents",
-            "href": "/participation/documents",
-            "url_route": "participation-documents",
-            "destination": "nav",
-            "nav_top_level": True,
+            "name": "Participation",
+            "href": "/participation/dags/runs?dag_id={DAG_ID}",
+            "url_route": "participation-dag",
+            "destination": "dag",
         },
         {
             "name": "Report",
             "href": "/participation/runs/report?dag_id={DAG_ID}&run_id={RUN_ID}",
             "url_route": "participation-run-report",
             "destination": "dag_run",
+        },
+        {
+            "name": "Participation",
+            "href": "/participation/tasks/attempts?dag_id={DAG_ID}&task_id={TASK_ID}",
+            "url_route": "participation-task",
+            "destination": "task",
+        },
+        {
+            "name": "Participation",
+            "href": "/participation/tasks/attempts?dag_id={DAG_ID}&task_id={TASK_ID}"
+            "&run_id={RUN_ID}&map_index={MAP_INDEX}",
+            "url_route": "participation-task-instance",
+            "destination": "task_instance",
         },
     ]
 

@@ -161,6 +161,7 @@ class Story:
     problem: str | None
     reason: str | None
     is_decided: bool
+    may_be_contested: bool = False
     events: tuple[Event, ...] = ()
 
     @property
@@ -176,16 +177,7 @@ class Story:
     @property
     def parts(self) -> tuple[tuple[str, tuple[Segment, ...]], ...]:
         """The two parts of the text that are not empty, each cut into segments."""
-        written = self.contribution
-        second = len(written.text) - len(written.idees_ameliorations)
-        named = (
-            ("constat", written.constat_factuel, 0),
-            ("idees", written.idees_ameliorations, second),
-        )
-        marks = self.marks
-        return tuple(
-            (name, tuple(segments(text, marks, start))) for name, text, start in named if text
-        )
+        return marked_parts(self.contribution, self.marks)
 
 
 def address_of(contribution_id: str) -> str:
@@ -225,6 +217,21 @@ def numbered_marks(
             evidence.end > evidence.start and text[evidence.start : evidence.end] == evidence.quote,
         )
         for number, (kind, evidence) in enumerate(dict.fromkeys(found), start=1)
+    )
+
+
+def marked_parts(
+    written: Contribution, marks: Iterable[Mark]
+) -> tuple[tuple[str, tuple[Segment, ...]], ...]:
+    """Cut the parts of a text that are not empty into segments, each under its name."""
+    placed = tuple(marks)
+    second = len(written.text) - len(written.idees_ameliorations)
+    named = (
+        ("constat", written.constat_factuel, 0),
+        ("idees", written.idees_ameliorations, second),
+    )
+    return tuple(
+        (name, tuple(segments(text, placed, start))) for name, text, start in named if text
     )
 
 

@@ -252,7 +252,7 @@ def doors(monkeypatch):
 
 @pytest.fixture
 def browser(doors, ledger, ledger_dsn, monkeypatch, tmp_path):
-    """Be somebody who is logged in, with a browser that says nothing of languages."""
+    """Be somebody who is logged in, in a French browser."""
     from airflow.api_fastapi.core_api import security  # noqa: PLC0415 - absent where there is no Airflow
     from fastapi.testclient import TestClient  # noqa: PLC0415 - the same
 
@@ -263,7 +263,7 @@ def browser(doors, ledger, ledger_dsn, monkeypatch, tmp_path):
     monkeypatch.setenv("PARTICIPATION_REPORTS", str(tmp_path))
     clerk = SimpleNamespace(get_id=lambda: "anne", get_name=lambda: "Anne")
     monkeypatch.setitem(app.dependency_overrides, security.get_user, lambda: clerk)
-    return TestClient(app)
+    return TestClient(app, headers={"accept-language": "fr"})
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag, requires_authenticated
 from fastapi import Depends, FastAPI
+from starlette.exceptions import HTTPException
 
 from participation.api import (
     assets,
@@ -12,10 +13,11 @@ from participation.api import (
     documents,
     overview,
     quarantine,
+    review,
     runs,
     searching,
 )
-from participation.api.serving import CHAIN, INTAKE
+from participation.api.serving import CHAIN, INTAKE, refused
 
 app = FastAPI(
     title="Participation",
@@ -27,8 +29,9 @@ app = FastAPI(
     ],
 )
 
+app.add_exception_handler(HTTPException, refused)
 app.include_router(assets.router)
-for pages in (overview, contributions, quarantine, daily_reports):
+for pages in (overview, contributions, review, quarantine, daily_reports):
     app.include_router(
         pages.router,
         dependencies=[

@@ -3,14 +3,21 @@
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from fastapi.responses import HTMLResponse
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from include.contributions.model import STATES, UNDETERMINED, Category
 from include.contributions.story import ContributionList, Filters, Story
-from participation.api.serving import Sight, View, ask
+from include.errors import ConfigurationError
+from participation.api.acting import body_of, of_our_page
+from participation.api.serving import HEADERS, REVIEW, Sight, View, ask, storable
 from participation.ledger.connection import Connection
 from participation.ledger.contribution_pages import LedgerContributionPages
+from participation.ledger.review import MAX_APPEAL_CHARACTERS, file_appeal
 
 ANALYSIS = "contribution_analysis"
 """Whoever may start it may have a contribution analysed again."""
@@ -38,12 +45,12 @@ def listed(
     asked = Filters(
         state=state if state in STATES else None,
         category=category if category in CATEGORIES else None,
-        reason=_text(reason),
+        reason=storable(reason),
         since=_day(since),
         until=_day(until),
-        words=_text(q.strip()),
+        words=storable(q.strip()),
     )
-    found = ask(_listed, asked, after=_text(after), before=_text(before))
+    found = ask(_listed, asked, after=storable(after), before=storable(before))
     return sight.page("contributions", section="contributions", listed=found, categories=CATEGORIES)
 
 
@@ -61,8 +68,40 @@ def contribution_by_query(
     return _story(sight, contribution_id, "")
 
 
+class Appeal(BaseModel):
+    """What an author contests, written down by whoever received it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Annotated[str, Field(min_length=1, max_length=500)]
+    words: Annotated[str, Field(max_length=MAX_APPEAL_CHARACTERS)]
+
+
+@router.post(
+    "/contributions/appeal",
+    dependencies=[
+        Depends(of_our_page),
+        Depends(requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, REVIEW)),
+    ],
+)
+async def appeal(request: Request) -> JSONResponse:
+    """Put on record that an author contests a refusal; another person is asked. Twice is once.
+
+    Raises:
+        HTTPException: 422 with the reason: there is no such refusal, or nothing was said.
+    """
+    given = await body_of(request, Appeal)
+    if not storable(given.id):
+        raise HTTPException(422, "This is no id of a contribution.")
+    try:
+        appeal_id = await run_in_threadpool(ask, file_appeal, given.id, given.words)
+    except ConfigurationError as error:
+        raise HTTPException(422, str(error)) from error
+    return JSONResponse({"appeal": appeal_id}, status_code=201, headers=HEADERS)
+
+
 def _story(sight: View, contribution_id: str, root: str) -> HTMLResponse:
-    found = ask(_one, contribution_id) if _text(contribution_id) else None
+    found = ask(_one, contribution_id) if storable(contribution_id) else None
     if found is None:
         return sight.missing("no_contribution", root=root, section="contributions")
     return sight.page(
@@ -71,7 +110,7 @@ def _story(sight: View, contribution_id: str, root: str) -> HTMLResponse:
         section="contributions",
         story=found,
         may_rerun=sight.may(ANALYSIS, "POST"),
-        may_appeal=False,
+        may_appeal=found.may_be_contested and sight.may(REVIEW, "PUT", DagAccessEntity.HITL_DETAIL),
     )
 
 
@@ -89,12 +128,6 @@ def _listed(
 
 def _one(connection: Connection, municipality: str, contribution_id: str) -> Story | None:
     return LedgerContributionPages(connection, municipality).story(contribution_id)
-
-
-def _text(given: str) -> str | None:
-    """What the ledger can be asked for: no NUL, no half of a pair."""
-    is_storable = given.isprintable() or all(sign.isprintable() for sign in given.split())
-    return given if given and is_storable else None
 
 
 def _day(given: str) -> date | None:

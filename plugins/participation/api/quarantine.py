@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from participation.api.contributions import ANALYSIS
-from participation.api.serving import Sight, ask
+from participation.api.serving import Sight, ask, storable
 from participation.ledger.quarantine_pages import quarantine_page
 
 LAST_ID = 2**63 - 1
@@ -28,7 +28,7 @@ def quarantine(
     found = ask(
         quarantine_page,
         kind=kind if kind in {"record", "contribution"} else None,
-        reason=reason if reason and reason.isprintable() else None,
+        reason=storable(reason),
         after=after,
         before=before,
     )

@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from include.documents.model import Hit
 from participation import search
-from participation.api.serving import Sight, ask
+from participation.api.serving import Sight, ask, storable
 from participation.ledger.connection import Connection
 
 ANSWERS = 20
@@ -18,7 +18,7 @@ router = APIRouter()
 @router.get("/search", response_class=HTMLResponse)
 def answers(sight: Sight, q: Annotated[str, Query(max_length=500)] = "") -> HTMLResponse:
     """Show the best answers first, each with its words and a link to its page of the document."""
-    question = "".join(sign for sign in q if sign.isprintable()).strip()
+    question = (storable(q.strip()) or "").strip()
     warnings: list[object] = []
     hits = ask(_hits, question, warnings) if question else []
     return sight.page("search", section="search", question=question, hits=hits, warnings=warnings)

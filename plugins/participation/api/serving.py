@@ -9,7 +9,9 @@ from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, HTTPException, Request
-from fastapi.responses import HTMLResponse
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import HTMLResponse, Response
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.errors import LedgerUnavailableError
 from include.languages import chosen
@@ -27,6 +29,9 @@ CHAIN = "daily_chain"
 
 INTAKE = "document_intake"
 """Whoever may see its runs may see the town's documents."""
+
+REVIEW = "contribution_review"
+"""Whoever may answer its questions decides, and puts appeals on record."""
 
 COOKIE = "participation_lang"
 COOKIE_SECONDS = 365 * 24 * 3600
@@ -54,17 +59,31 @@ def ask(find: Callable[..., Found], *names: Any, **more: Any) -> Found:
         raise HTTPException(503, "The ledger does not answer: try again in a minute.") from error
 
 
+def storable(given: str) -> str | None:
+    r"""Return what the ledger can be asked for; None for nothing, a NUL or half of a pair.
+
+    >>> storable("a\x00"), storable("\ud800"), storable(""), storable("a")
+    (None, None, None, 'a')
+    """
+    try:
+        return given if given.encode() and "\0" not in given else None
+    except UnicodeEncodeError:
+        return None
+
+
 @dataclass(frozen=True)
 class View:
     """Who looks at a page, in which language, and what they may."""
 
     request: Request
-    user: BaseUser
+    user: BaseUser | None
 
     def may(
         self, dag_id: str, method: Any = "GET", entity: DagAccessEntity = DagAccessEntity.RUN
     ) -> bool:
         """Say whether whoever looks may do something with a DAG; what is forbidden is not offered."""
+        if self.user is None:
+            return False
         try:
             requires_access_dag(method, access_entity=entity, param_dag_id=dag_id)(
                 self.request, self.user
@@ -131,6 +150,26 @@ class View:
     def missing(self, key: str, *, root: str = "", section: str = "") -> HTMLResponse:
         """Serve the page that says what is not there, and where it would come from."""
         return self.page("message", root=root, section=section, status_code=404, key=key)
+
+
+REFUSALS = {403: "refused", 503: "away"}
+"""What went wrong, in words for who opened a page."""
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """Answer a browser that opens a page with a page; everybody else as FastAPI does."""
+    assert isinstance(error, StarletteHTTPException)  # noqa: S101 - it is registered for nothing else
+    key = REFUSALS.get(error.status_code)
+    if key is None or "text/html" not in request.headers.get("accept", ""):
+        return await http_exception_handler(request, error)
+    below = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    sight = View(request, None)
+    return sight.page(
+        "message",
+        root="../" * (below.count("/") - 1),
+        status_code=error.status_code,
+        key=key,
+    )
 
 
 def view(request: Request, user: GetUserDep) -> View:

@@ -1,5 +1,6 @@
 """What the tabs of a DAG and of a task show, read from the ledger of one municipality."""
 
+import re
 from dataclasses import replace
 
 from psycopg.rows import class_row
@@ -7,6 +8,8 @@ from psycopg.rows import class_row
 from include.attempts import AttemptRow, Attempts, RunRow
 from include.contributions.story import address_of
 from participation.ledger.connection import Connection
+
+QUESTION = re.compile(r"question (\d{1,18})\b")
 
 LOOKED_AT = 3_000
 """Attempts that the last runs are gathered from: what a DAG does in some weeks."""
@@ -66,13 +69,16 @@ def attempts_page(
         dag_id,
         task_id,
         run_id,
-        attempts=tuple(
-            replace(each, contribution_address=address_of(each.item))
-            if each.item in known
-            else each
-            for each in found
-        ),
+        attempts=tuple(replace(each, page=_page(each.item, known)) for each in found),
     )
+
+
+def _page(item: str, known: set[str]) -> str:
+    """Where what an attempt worked on has a page of its own; empty where it has none."""
+    if item in known:
+        return address_of(item)
+    asked = QUESTION.match(item)
+    return f"review/{asked[1]}" if asked else ""
 
 
 def _known(connection: Connection, municipality: str, items: list[str]) -> set[str]:

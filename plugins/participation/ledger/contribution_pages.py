@@ -1,7 +1,7 @@
 """What the pages about contributions show, read from the ledger of one municipality."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from psycopg.rows import dict_row
@@ -25,10 +25,21 @@ Answer = TypeVar("Answer", bound=BaseModel)
 EVENTS = 200
 """Of each kind at most: a text that came a thousand times has one story."""
 
-ORDER = ("received", "receipt", "step", "set_aside", "case", "decision", "taken_back", "state")
+ORDER = (
+    "received",
+    "receipt",
+    "step",
+    "set_aside",
+    "case",
+    "question",
+    "decision",
+    "appeal",
+    "taken_back",
+    "state",
+)
 """Of what happened in one moment: the cause before its effect."""
 
-PLACE = "(c.received_on, c.received_at, c.contribution_id)"
+PLACE = "c.received_on, c.received_at, c.contribution_id"
 """The order of the list; an id names its own place in it."""
 
 LIST = """
@@ -55,7 +66,7 @@ LEFT JOIN LATERAL (SELECT decided_by FROM decision WHERE contribution_id = c.con
 ORDER BY c.received_on DESC, c.received_at DESC, c.contribution_id DESC
 """
 
-CURSOR = f"""{PLACE} {{sign}} (SELECT {PLACE} FROM contribution c
+CURSOR = f"""({PLACE}) {{sign}} (SELECT {PLACE} FROM contribution c
     WHERE c.municipality = %(municipality)s AND c.contribution_id = %(place)s)"""
 
 STATES = "SELECT state, count(*)::int FROM contribution WHERE municipality = %s GROUP BY state"
@@ -67,8 +78,12 @@ WHERE k.closed_at IS NULL AND c.municipality = %s GROUP BY 1 ORDER BY 2 DESC, 1 
 
 ONE = """
 SELECT c.*, extract(epoch FROM clock_timestamp() - c.received_at)::float8 AS waited_s,
-       k.reason, EXISTS (SELECT FROM decision d WHERE d.contribution_id = c.contribution_id) AS is_decided
+       k.reason, d.decision_id IS NOT NULL AS is_decided,
+       c.state = 'refused' AND d.kind <> 'appeal' AND NOT EXISTS (
+           SELECT FROM appeal a WHERE a.decision_id = d.decision_id) AS may_be_contested
 FROM contribution c
+LEFT JOIN LATERAL (SELECT decision_id, kind FROM decision WHERE contribution_id = c.contribution_id
+                   ORDER BY decision_id DESC LIMIT 1) AS d ON true
 LEFT JOIN review_case k ON k.contribution_id = c.contribution_id AND k.closed_at IS NULL
 WHERE c.municipality = %(municipality)s AND c.contribution_id = %(id)s
 """
@@ -96,14 +111,33 @@ WHERE contribution_id = %(id)s ORDER BY review_case_id LIMIT %(limit)s
 """
 
 DECISIONS = """
-SELECT decided_at AS at, outcome, decided_by, reason, statement FROM decision
+SELECT decided_at AS at, outcome, decided_by, reason, statement, note, receipt_code FROM decision
 WHERE contribution_id = %(id)s ORDER BY decision_id LIMIT %(limit)s
+"""
+
+QUESTIONS = """
+SELECT coalesce(asked_at, claimed_at) AS at, kind, closed_as, fault FROM review_question
+WHERE contribution_id = %(id)s ORDER BY question_id LIMIT %(limit)s
+"""
+
+APPEALS = """
+SELECT filed_at AS at, words FROM appeal WHERE contribution_id = %(id)s
+ORDER BY appeal_id LIMIT %(limit)s
 """
 
 QUARANTINED = """
 SELECT created_at AS at, step, reason, detail, resolved_at, resolution FROM quarantine
 WHERE contribution_id = %(id)s ORDER BY quarantine_id LIMIT %(limit)s
 """
+
+
+OF_PEOPLE = (
+    ("state", CHANGES),
+    ("case", CASES),
+    ("question", QUESTIONS),
+    ("decision", DECISIONS),
+    ("appeal", APPEALS),
+)
 
 
 @dataclass(frozen=True)
@@ -123,6 +157,8 @@ class LedgerContributionPages:
             after: The page that follows this contribution; an unknown one leads to the first page.
             before: The page that ends before this one.
         """
+        if asked.words and (known := self._of_code(asked.words)):
+            asked = replace(asked, words=known)
         place = after or before
         if place and not self._is_known(place):
             place = None
@@ -190,6 +226,7 @@ class LedgerContributionPages:
             problem=problem or other,
             reason=row["reason"],
             is_decided=row["is_decided"],
+            may_be_contested=bool(row["may_be_contested"]),
             events=tuple(
                 sorted(
                     self._events(row, results),
@@ -208,7 +245,7 @@ class LedgerContributionPages:
                 row["state_rubric"],
             )
             yield Event(result["at"], "step", {**result, "is_standing": is_standing})
-        for kind, query in (("state", CHANGES), ("case", CASES), ("decision", DECISIONS)):
+        for kind, query in OF_PEOPLE:
             for each in self._rows(query, **names):
                 yield Event(each["at"], kind, each)
         for each in self._rows(QUARANTINED, **names):
@@ -216,13 +253,21 @@ class LedgerContributionPages:
             if each["resolved_at"]:
                 yield Event(each["resolved_at"], "taken_back", each)
 
+    def _of_code(self, words: str) -> str | None:
+        """Name the contribution that a citizen's code is of."""
+        row = self.connection.execute(
+            "SELECT d.contribution_id FROM decision d JOIN contribution c USING (contribution_id)"
+            " WHERE c.municipality = %s AND d.receipt_code = %s",
+            (self.municipality, words.upper()),
+        ).fetchone()
+        return str(row[0]) if row else None
+
     def _is_known(self, contribution_id: str) -> bool:
-        return bool(
-            self.connection.execute(
-                "SELECT FROM contribution WHERE municipality = %s AND contribution_id = %s",
-                (self.municipality, contribution_id),
-            ).fetchone()
-        )
+        found = self.connection.execute(
+            "SELECT FROM contribution WHERE municipality = %s AND contribution_id = %s",
+            (self.municipality, contribution_id),
+        ).fetchone()
+        return found is not None
 
     def _rows(self, query: str, **names: Any) -> list[dict[str, Any]]:
         with self.connection.cursor(row_factory=dict_row) as cursor:

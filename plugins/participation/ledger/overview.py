@@ -9,6 +9,7 @@ from psycopg.rows import dict_row
 
 from include.overview import DayCount, Missed, Overview, Provider, ReportRow, Waiting
 from participation.ledger.connection import Connection
+from participation.ledger.delays import delays
 
 DAYS = 30
 
@@ -158,8 +159,9 @@ class LedgerOverview:
             days=days,
             reports=tuple(ReportRow(**row) for row in self._rows(REPORTS)),
             missed=tuple(Missed(**row) for row in self._rows(MISSED)),
+            delays=delays(self.connection, self.municipality),
             failed_attempts=self._rows(FAILED)[0]["count"],
-            oldest=tuple(oldest[0].values()) if oldest else None,  # type: ignore[arg-type]
+            oldest=tuple(oldest[0].values()) if oldest else None,
             providers=self._providers(),
             received=counts.total(),
         )
