@@ -3,6 +3,7 @@
 A template is written once; ``say``, ``counted`` and ``label`` fill it from the dictionary of a language.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,10 +19,12 @@ from include.languages import Language, language
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-STYLES = ("style.css", "pages.css")
-"""The style sheet of the pages in two parts; a report that stands alone carries only the first."""
+STYLES = ("style.css", "pages.css", "evaluation.css")
+"""The style sheet of the pages; a report that stands alone carries only the first, an evaluation the last too."""
 
 SCRIPT = "pages.js"
+
+_BODY = re.compile(r"<body>(.*)</body>", re.DOTALL)
 
 GIVEN = {"chunk": "passage", "embed": "vector", "themes": "theme"}
 """What a document's step gave so many of; the other steps give a version."""
@@ -71,6 +74,16 @@ def asset(name: str) -> Asset:
     }[name]
     content = "\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in files)
     return Asset(content, media_type)
+
+
+def body_of(written: str) -> str:
+    """Take what a page that opens by itself shows, to stand in the frame of the others.
+
+    >>> body_of("<html><body><p>Avis</p></body></html>")
+    '<p>Avis</p>'
+    """
+    found = _BODY.search(written)
+    return found[1] if found else ""
 
 
 def render(template: str, code: str, **page: Any) -> str:

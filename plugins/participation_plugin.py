@@ -9,6 +9,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from participation.deadlines import RunQueuedAt
+from participation.operators.evaluation import EvaluationLink
 from participation.operators.links import PagesLink
 from participation.operators.report import ReportLink
 
@@ -19,6 +20,7 @@ SUB_PAGES = {
     "Documents": "documents",
     "Search": "search",
     "Reports": "reports",
+    "Evaluations": "evaluations",
 }
 """In the menu of the plugins; each is one click from the first page too."""
 
@@ -28,7 +30,7 @@ class ParticipationPlugin(AirflowPlugin):
 
     name = "participation"
     deadline_references = [RunQueuedAt]  # noqa: RUF012 - as Airflow declares it
-    operator_extra_links = [ReportLink()]  # noqa: RUF012 - as Airflow declares it
+    operator_extra_links = [ReportLink(), EvaluationLink()]  # noqa: RUF012 - as Airflow declares it
     global_operator_extra_links = [PagesLink()]  # noqa: RUF012 - as Airflow declares it
     external_views = [  # noqa: RUF012 - as Airflow declares it
         {

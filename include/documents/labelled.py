@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Literal
 
-from include.contributions.scoring import Sample
+from include.contributions.samples import Sample
 from include.documents import near_duplicates
 from include.documents.dataset import Example, Provenance
 

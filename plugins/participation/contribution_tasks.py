@@ -32,7 +32,7 @@ from participation import reviewing
 from participation.defaults import ANALYSED, CONTRIBUTIONS
 from participation.ledger import books, metrics, outbox
 from participation.ledger.claims import Selection
-from participation.ledger.evaluations import save_evaluation
+from participation.ledger.evaluations import LedgerEvaluations, save_evaluation
 from participation.ledger.loading import LedgerLoading
 from participation.settings import Settings
 from participation.steps import Visit, step_task
@@ -324,11 +324,12 @@ def score_engine(visit: Visit, day: date | None) -> dict[str, Any]:
         ReviewerBelowGateError: The scores and the thresholds they miss.
     """
     card = reviewing.scorecard(visit, scoring.load_samples())
-    verdict = scoring.Gate().verdict(card)
+    gate = scoring.Gate()
+    verdict = gate.verdict(card)
     visit.works_on(day)
     visit.item = card.rubric_version
     visit.input_size = visit.output_size = card.sample_count
-    save_evaluation(
+    evaluation_id = save_evaluation(
         visit.connection,
         visit.settings.municipality,
         visit.attempt,
@@ -339,6 +340,9 @@ def score_engine(visit: Visit, day: date | None) -> dict[str, Any]:
         passed=verdict.passed,
         day=day,
     )
+    bars = {"scores": {name: list(bar) for name, bar in gate.bars().items()}}
+    evaluations = LedgerEvaluations(visit.connection, visit.settings.municipality)
+    evaluations.judge(evaluation_id, bars, verdict.reasons)
     if not verdict.passed:
         raise ReviewerBelowGateError(
             f"{card.engine} {card.rubric_version} is below the gate: {'; '.join(verdict.reasons)}"

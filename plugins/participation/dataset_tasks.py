@@ -12,7 +12,7 @@ from typing import Any
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.contributions.scoring import load_samples
+from include.contributions.samples import load_samples
 from include.documents import dataset, labelled, near_duplicates, themes
 from include.documents.chunking import SPLITTER_VERSION
 from include.documents.model import PAGE_BREAK

@@ -8,7 +8,7 @@ import importlib
 import logging
 
 from include.contributions.reviewer import embedded_reviewer
-from include.contributions.scoring import load_samples
+from include.contributions.samples import load_samples
 from include.errors import ParticipationError
 from participation.settings import Settings
 

@@ -36,18 +36,9 @@ def publish(visit: Visit) -> dict[str, Any]:
     Raises:
         AirflowSkipException: No connection, or everything is there.
     """
-    try:
-        connection = BaseHook.get_connection(OPIK_CONN_ID)
-    except AirflowNotFoundException:
-        raise AirflowSkipException(
-            f"nothing to do: there is no connection {OPIK_CONN_ID}"
-        ) from None
     told: dict[str, Any] = {"published": [], "sent": 0, "kept_back": 0, "warnings": []}
     try:
-        workspace = str(connection.extra_dejson.get("workspace", ""))
-        site = opik.OpikSite(
-            connection.host or "", connection.password or "", workspace, opik.DEADLINE_S
-        )
+        site = opik_site()
     except PermanentError as error:
         return _warned(told, str(error))
     publications = LedgerPublications(visit.connection, visit.settings.municipality, site.name)
@@ -67,6 +58,25 @@ def publish(visit: Visit) -> dict[str, Any]:
                 break
     visit.input_size, visit.output_size = len(waiting), told["sent"]
     return told
+
+
+def opik_site() -> opik.OpikSite:
+    """Name the installation that the connection names.
+
+    Raises:
+        AirflowSkipException: There is no connection.
+        ConfigurationError: Its address or key cannot work.
+    """
+    try:
+        connection = BaseHook.get_connection(OPIK_CONN_ID)
+    except AirflowNotFoundException:
+        raise AirflowSkipException(
+            f"nothing to do: there is no connection {OPIK_CONN_ID}"
+        ) from None
+    workspace = str(connection.extra_dejson.get("workspace", ""))
+    return opik.OpikSite(
+        connection.host or "", connection.password or "", workspace, opik.DEADLINE_S
+    )
 
 
 def _send(

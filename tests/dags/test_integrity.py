@@ -392,6 +392,31 @@ def test_a_bad_definition_is_an_import_error_and_the_others_load(tmp_path, monke
     assert file not in {dag.fileloc for dag in bag.dags.values()}
 
 
+def test_a_red_gate_is_a_red_run_with_a_page():
+    """The page is written whatever happened; nothing green comes after the gate but what it let through."""
+    dag = BAG.dags["evaluate_reviewer"]
+    order = ["collect", "run_engine", "score", "gate", "publish_page", "publish_to_opik"]
+    rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
+
+    assert [task.task_id for task in dag.topological_sort()] == order
+    assert rules["publish_page"] == rules["score"] == "all_done"
+    assert rules["gate"] == rules["publish_to_opik"] == "all_success"
+    # The state of a run is that of its leaves: one that follows the gate and does not pass it by.
+    assert [task.task_id for task in dag.leaves] == ["publish_to_opik"]
+    assert dag.get_task("publish_to_opik").upstream_task_ids == {"gate", "publish_page"}
+
+
+def test_the_reviewer_is_evaluated_every_week():
+    """Monday night on the town's clock; by hand with bars that are bounded and explained."""
+    dag = BAG.dags["evaluate_reviewer"]
+    net = dag.timetable
+
+    assert (net.expression, str(net.timezone)) == ("15 2 * * 1", "Europe/Paris")
+    for name in dag.params:
+        schema = dag.params.get_param(name).schema
+        assert schema["type"] == "boolean" or {"minimum", "maximum"} <= set(schema), name
+
+
 def failed(cause):
     return ProcessingError("validate", "c-1", 1, cause, failed_at=datetime.now(UTC))
 

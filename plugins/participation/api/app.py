@@ -11,13 +11,14 @@ from participation.api import (
     contributions,
     daily_reports,
     documents,
+    evaluations,
     overview,
     quarantine,
     review,
     runs,
     searching,
 )
-from participation.api.serving import CHAIN, INTAKE, refused
+from participation.api.serving import CHAIN, EVALUATE, INTAKE, refused
 
 app = FastAPI(
     title="Participation",
@@ -50,6 +51,12 @@ app.include_router(
     dependencies=[
         # The DAG that the address names.
         Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE)),
+    ],
+)
+app.include_router(
+    evaluations.router,
+    dependencies=[
+        Depends(requires_access_dag("GET", DagAccessEntity.RUN, EVALUATE)),
     ],
 )
 app.include_router(

@@ -4,7 +4,6 @@ A report opens by itself, without a network; here its words stand in the frame o
 their style sheet and their headers. It is French whatever the frame's language is.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any
@@ -14,13 +13,12 @@ from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from include.contributions.wording import STATE_LABELS
+from include.pages import body_of
 from participation.api.serving import Sight, View, ask
 from participation.ledger import reports
 from participation.settings import Settings
 
 router = APIRouter()
-
-BODY = re.compile(r"<body>(.*)</body>", re.DOTALL)
 
 
 @router.get("/reports", response_class=HTMLResponse)
@@ -67,13 +65,12 @@ def _page(sight: View, day: date, root: str, **more: Any) -> HTMLResponse:
         return sight.missing("no_report", root=root, section="reports")
     before, after = ask(reports.neighbours, day)
     shown: Mapping[str, Any] = {"written_at": None, "before": before, "after": after, **more}
-    body = BODY.search(written)
     return sight.page(
         "report_day",
         root=root,
         section="reports",
         day=day,
         # Escaped where it was written, by the template of the report.
-        body=Markup(body[1] if body else ""),  # noqa: S704
+        body=Markup(body_of(written)),  # noqa: S704
         **shown,
     )

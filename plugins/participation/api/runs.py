@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from include.documents import report
-from participation.api import daily_reports
+from participation.api import daily_reports, evaluations
 from participation.api.documents import pages_of
-from participation.api.serving import AIRFLOW_ID, CHAIN, Sight, ask
+from participation.api.serving import AIRFLOW_ID, CHAIN, EVALUATE, Sight, ask
 from participation.ledger.connection import Connection
 
 DOCUMENT_DAGS = frozenset(
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/runs")
 
 def may_see_days(dag_id: DagId, request: Request, user: GetUserDep) -> None:
     """Ask for the daily reports too where it is one of them that will be shown."""
-    if dag_id not in DOCUMENT_DAGS:
+    if dag_id not in DOCUMENT_DAGS and dag_id != EVALUATE:
         requires_access_dag("GET", access_entity=DagAccessEntity.RUN, param_dag_id=CHAIN)(
             request, user
         )
@@ -40,8 +40,10 @@ def may_see_days(dag_id: DagId, request: Request, user: GetUserDep) -> None:
 def report_of_run(
     sight: Sight, dag_id: DagId, run_id: Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)]
 ) -> HTMLResponse:
-    """Show what a run of a document DAG did, else the report of the day that a run worked on."""
+    """Show what a run did: its documents, its evaluation, else the report of the day it worked on."""
     sent = run_id.replace(" ", "+")  # a plus sign that came unquoted
+    if dag_id == EVALUATE:
+        return evaluations.evaluation_of_run(sight, sent)
     if dag_id not in DOCUMENT_DAGS:
         return daily_reports.report_of_run(sight, dag_id, sent)
     found = ask(_run, dag_id, sent)

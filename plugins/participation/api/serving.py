@@ -30,6 +30,9 @@ CHAIN = "daily_chain"
 INTAKE = "document_intake"
 """Whoever may see its runs may see the town's documents."""
 
+EVALUATE = "evaluate_reviewer"
+"""Whoever may see its runs may see how often the reviewer is wrong."""
+
 REVIEW = "contribution_review"
 """Whoever may answer its questions decides, and puts appeals on record."""
 
@@ -131,6 +134,7 @@ class View:
             section=section,
             sees_days=sees_days,
             sees_documents=sees_documents,
+            sees_evaluations=self.may(EVALUATE),
             here=lambda other: "?" + urlencode([*asked, ("lang", other)]),
             town=Settings().municipality,
             **page,

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from include.contributions.scoring import load_samples
+from include.contributions.samples import load_samples
 from include.documents.dataset import build
 from include.documents.labelled import DecidedText, examples, fingerprint
 
