@@ -15,7 +15,7 @@ from include.contributions.model import Classification, Contribution, Validation
 from include.contributions.noise import spoiled
 from include.contributions.samples import Sample
 from include.contributions.sources.boundary import cleaned
-from include.errors import cause_chain, says_it_passes
+from include.errors import UnreadableAnswerError, cause_chain, says_it_passes
 from include.ports import Reviewer
 
 PLAIN = "plain"
@@ -56,7 +56,7 @@ class Answer:
         classification: The same.
         error: Why it failed; None for an answer that can be read.
         took_ms: From question to answer.
-        cost: Of the call, in the provider's currency; None where nobody says.
+        cost: Of the call, in euros; None where nobody says.
     """
 
     sample_id: str
@@ -137,6 +137,7 @@ def ask(question: Question, reviewer: Reviewer, *, may_pass: bool = False) -> An
             classification = _readable(Classification, reviewer.classify(contribution))
         answer = Answer(*question.key, validation, classification)
         _check_storable(answer)
+        _check_rubric(answer, reviewer.rubric_version)
     except Exception as error:  # whatever an engine raises is a failed answer, counted as such
         if may_pass and says_it_passes(error):
             raise
@@ -148,6 +149,15 @@ def ask(question: Question, reviewer: Reviewer, *, may_pass: bool = False) -> An
 def _readable(form: Callable[..., Any], answer: Any) -> Any:
     """Check an answer again from its fields: an engine may have built it around the checks."""
     return form(**{name: getattr(answer, name) for name in type(answer).model_fields})
+
+
+def _check_rubric(answer: Answer, rubric_version: str) -> None:
+    """Refuse an answer under other rules than were asked for, as when no provider answered."""
+    for part in (answer.validation, answer.classification):
+        if part is not None and part.rubric_version != rubric_version:
+            raise UnreadableAnswerError(
+                f"answered under {part.rubric_version}, and {rubric_version} was asked"
+            )
 
 
 def _check_storable(answer: Answer) -> None:
@@ -173,5 +183,5 @@ def _cost(reviewer: Reviewer, answer: Validation | Classification | None) -> flo
     """Say what an answer cost: nothing where no provider is asked, None where nobody says."""
     if reviewer.engine in FREE_ENGINES:
         return 0.0
-    told = getattr(answer, "cost", None)
+    told = getattr(getattr(answer, "model_use", None), "cost_eur", None)
     return float(told) if isinstance(told, int | float) and math.isfinite(told) else None

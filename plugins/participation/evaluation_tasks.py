@@ -7,13 +7,14 @@ and whatever it does not answer counts against it.
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.contributions import evaluation_report
-from include.contributions.answers import NOISE_LEVELS, Answer, ask, questions
+from include.contributions.answers import NOISE_LEVELS, Answer, Question, ask, questions
 from include.contributions.groups import group_finder
 from include.contributions.reviewer import embedded_reviewer
 from include.contributions.samples import ORIGINS, Sample, load_all
@@ -41,9 +42,10 @@ KEPT_AFTER_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def reviewer_of(visit: Visit) -> Reviewer:
-    """Return the engine that judges the town's contributions."""
-    return embedded_reviewer(visit.settings.municipality)
+@contextmanager
+def reviewer_for(visit: Visit) -> Iterator[Reviewer]:
+    """Open the engine that judges the town's contributions."""
+    yield embedded_reviewer(visit.settings.municipality)
 
 
 def collect(visit: Visit, *, people: int, noise: bool, chunk_size: int) -> list[dict[str, int]]:
@@ -56,10 +58,11 @@ def collect(visit: Visit, *, people: int, noise: bool, chunk_size: int) -> list[
         chunk_size: Samples per task instance.
     """
     samples = (*load_all(), *_samples(visit).of_people(people))
-    reviewer = reviewer_of(visit)
+    with reviewer_for(visit) as reviewer:
+        engine, rubric_version = reviewer.engine, reviewer.rubric_version
     _samples(visit).begin_round(
-        engine=reviewer.engine,
-        rubric_version=reviewer.rubric_version,
+        engine=engine,
+        rubric_version=rubric_version,
         samples_hash=fingerprint(load_all()),
         sample_ids=[sample.sample_id for sample in samples],
         noise_levels=NOISE_LEVELS if noise else (),
@@ -71,7 +74,7 @@ def collect(visit: Visit, *, people: int, noise: bool, chunk_size: int) -> list[
     for each in chunks:
         counts = Counter(sample.origin for sample in samples[each["first"] : each["last"]])
         each.update({origin: counts[origin] for origin in ORIGINS})
-    visit.item = reviewer.rubric_version
+    visit.item = rubric_version
     visit.input_size, visit.output_size = len(samples), len(chunks)
     log.info("%s samples: %s", len(samples), Counter(sample.origin for sample in samples))
     return chunks
@@ -88,49 +91,50 @@ def run_engine(visit: Visit, chunk: Mapping[str, int]) -> dict[str, Any]:
         RubricChangedError: The rules or the samples are no longer those of the run.
     """
     visit.item = visit.context["chunk"] = f"samples {chunk['first'] + 1} to {chunk['last']}"
-    found = _round(visit)
-    reviewer = reviewer_of(visit)
-    if reviewer.rubric_version != found.rubric_version:
-        raise RubricChangedError(
-            f"this run asks {found.rubric_version}, and the engine is {reviewer.rubric_version} now: "
-            "start a new run"
-        )
-    samples = _samples_of(visit, found)[chunk["first"] : chunk["last"]]
+    with reviewer_for(visit) as reviewer:
+        found = _round(visit)
+        if reviewer.rubric_version != found.rubric_version:
+            raise RubricChangedError(
+                f"this run asks {found.rubric_version}, and the engine is {reviewer.rubric_version} "
+                "now: start a new run"
+            )
+        samples = _samples_of(visit, found)[chunk["first"] : chunk["last"]]
+        known = _samples(visit).known(found.rubric_version, [each.sample_id for each in samples])
+        waiting = [
+            question
+            for sample in samples
+            for question in questions(sample, found.noise_levels)
+            if question.key not in known
+        ]
+        visit.input_size = len(waiting)
+        if not waiting:
+            raise AirflowSkipException(
+                f"nothing to do: {found.rubric_version} answered {visit.item} already"
+            )
+        stored, failed = _ask_and_keep(visit, found, waiting, reviewer)
+    visit.output_size = stored
+    return {"chunk": chunk["chunk"], "asked": len(waiting), "stored": stored, "failed": failed}
+
+
+def _ask_and_keep(
+    visit: Visit, found: Round, waiting: Sequence[Question], reviewer: Reviewer
+) -> tuple[int, int]:
+    """Ask one question after the other; what was answered is kept whatever comes next."""
     store = _samples(visit)
-    known = store.known(found.rubric_version, [sample.sample_id for sample in samples])
-    waiting = [
-        question
-        for sample in samples
-        for question in questions(sample, found.noise_levels)
-        if question.key not in known
-    ]
-    visit.input_size = len(waiting)
-    if not waiting:
-        raise AirflowSkipException(
-            f"nothing to do: {found.rubric_version} answered {visit.item} already"
-        )
     stored = failed = 0
     batch: list[Answer] = []
     kept_at = time.monotonic()
-
-    def keep() -> int:
-        nonlocal kept_at
-        count = store.add_answers(batch, found.engine, found.rubric_version)
-        batch.clear()
-        kept_at = time.monotonic()
-        return count
-
     try:
         for question in waiting:
             answer = ask(question, reviewer, may_pass=not visit.is_last_attempt)
             failed += answer.error is not None
             batch.append(answer)
             if len(batch) >= KEPT_AT_ONCE or time.monotonic() - kept_at > KEPT_AFTER_S:
-                stored += keep()
+                stored += store.add_answers(batch, found.engine, found.rubric_version)
+                batch, kept_at = [], time.monotonic()
     finally:
-        stored += keep()
-    visit.output_size = stored
-    return {"chunk": chunk["chunk"], "asked": len(waiting), "stored": stored, "failed": failed}
+        stored += store.add_answers(batch, found.engine, found.rubric_version)
+    return stored, failed
 
 
 def score(visit: Visit) -> dict[str, Any]:

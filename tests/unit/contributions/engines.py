@@ -13,7 +13,7 @@ from include.contributions.samples import Sample
 from include.errors import PermanentError
 
 
-def answer(contribution, decision, confidence, engine="double"):
+def answer(contribution, decision, confidence, rubric_version="double-1"):
     """A consistent validation of any outcome, quoting the first ten characters."""
     quote = contribution.text[:10]
     refused = decision is Decision.REFUSAL_PROPOSED
@@ -27,12 +27,12 @@ def answer(contribution, decision, confidence, engine="double"):
         assessed={},
         evidence=(Evidence(rule="first", start=0, end=len(quote), quote=quote),),
         review_reason="asked" if decision is Decision.REVIEW else None,
-        engine=engine,
-        rubric_version="double-1",
+        engine="double",
+        rubric_version=rubric_version,
     )
 
 
-def subject(category, second=None):
+def subject(category, second=None, rubric_version="double-1"):
     """A classification by the double."""
     return Classification(
         category=category,
@@ -40,7 +40,7 @@ def subject(category, second=None):
         reasoning="Selon la règle.",
         confidence=0.9,
         engine="double",
-        rubric_version="double-1",
+        rubric_version=rubric_version,
     )
 
 
@@ -55,10 +55,10 @@ class SameForAll:
         self.confidence = confidence
 
     def validate(self, contribution):
-        return answer(contribution, self.decision, self.confidence)
+        return answer(contribution, self.decision, self.confidence, self.rubric_version)
 
     def classify(self, contribution):
-        return subject(contribution.category or Category.ECONOMIE)
+        return subject(contribution.category or Category.ECONOMIE, None, self.rubric_version)
 
 
 class KnowsTheAnswers(SameForAll):
@@ -70,13 +70,13 @@ class KnowsTheAnswers(SameForAll):
 
     def validate(self, contribution):
         sample = self.by_id.get(contribution.contribution_id)
-        return answer(
-            contribution, min(sample.expected_decisions) if sample else Decision.REVIEW, 1.0
-        )
+        decision = min(sample.expected_decisions) if sample else Decision.REVIEW
+        return answer(contribution, decision, 1.0, self.rubric_version)
 
     def classify(self, contribution):
         sample = self.by_id.get(contribution.contribution_id)
-        return subject(min(sample.expected_categories if sample else (), default="undetermined"))
+        expected = sample.expected_categories if sample else ()
+        return subject(min(expected, default="undetermined"), None, self.rubric_version)
 
 
 class Raises(SameForAll):

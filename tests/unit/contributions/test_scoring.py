@@ -647,6 +647,18 @@ def test_only_what_passes_by_itself_is_raised_and_only_when_asked():
     assert answers.ask(question, Raises(None), may_pass=True).error
 
 
+def test_an_answer_under_other_rules_is_none():
+    """As when no provider answered and the rules alone did: that is not what is evaluated."""
+
+    class Fallback(SameForAll):
+        def validate(self, contribution):
+            return answer(contribution, Decision.ACCEPT, 0.9, "rules-alone")
+
+    (question,) = questions(sample(), ())
+
+    assert "answered under rules-alone" in answers.ask(question, Fallback(None)).error
+
+
 def test_the_declared_category_is_hidden_in_one_question_alone():
     """The plain question is the citizen's form as it is."""
     labelled = sample(categories=["culture"], declared_category="culture")
