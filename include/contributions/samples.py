@@ -156,7 +156,7 @@ def load_samples(path: Path = SAMPLES_PATH) -> tuple[Sample, ...]:
         ConfigurationError: The file is missing, or a line is no sample, or an id comes twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
         rows = [json.loads(line) for line in lines if line.strip()]
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"labelled samples {path}: {error}") from error
