@@ -1,4 +1,4 @@
-"""The bench of the reviewer: what it inserts where, what it calls reached, and that it needs no foreign text."""
+"""The bench of the reviewer: what it inserts where, what counts as reached, that it needs no foreign text."""
 
 from collections import Counter
 from pathlib import Path
