@@ -14,6 +14,9 @@ decided. A machine's answer is never a sample.
   shows figure and bar. What was not measured does not pass.
 * **Safe to run again**: an answer is stored once per sample, question and rubric, and is not asked for
   twice, by whatever run. Only what failed is asked again, by the next run.
+* **With a connected model** (`participation_llm`) the rules and the model are held against the samples as
+  they judge together; while no provider may be asked when the run begins, the rules alone under their own
+  rubric. A text for which no provider answers later on counts as failed.
 * **Opik**, where the connection `participation_opik` names one: an evaluation that passed the gate becomes an
   experiment there. Nothing of Opik is installed or imported, so nothing of it reports on us. Citizens'
   words stay here. A failure is a warning, never a red run.
@@ -32,6 +35,7 @@ from include.contributions.scoring import Gate
 from participation import evaluation_tasks, experiment_tasks
 from participation.defaults import DAG_DEFAULTS, late_after
 from participation.operators.evaluation import PublishEvaluationOperator
+from participation.settings import Settings
 from participation.steps import Visit, step_task
 
 
@@ -157,7 +161,7 @@ def evaluate_reviewer() -> None:
             chunk_size=int(asked["chunk_size"]),
         )
 
-    @step_task(map_index_template="{{ chunk }}")
+    @step_task(map_index_template="{{ chunk }}", pool=Settings().llm_pool)
     def run_engine(chunk: dict[str, int], *, visit: Visit) -> dict[str, Any]:
         """Ask the engine what it has not answered yet under its rubric; one row per answer."""
         return evaluation_tasks.run_engine(visit, chunk)

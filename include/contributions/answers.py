@@ -32,6 +32,9 @@ ERROR_CHARACTERS = 500
 FREE_ENGINES = frozenset({"embedded"})
 """Nobody is paid for their answers."""
 
+UNASKED = (", not asked", ", not sent", "provider unavailable")
+"""How an answer's engine ends when no provider had a part in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -181,7 +184,7 @@ def _texts(part: Any) -> Iterator[str]:
 
 def _cost(reviewer: Reviewer, answer: Validation | Classification | None) -> float | None:
     """Say what an answer cost: nothing where no provider is asked, None where nobody says."""
-    if reviewer.engine in FREE_ENGINES:
+    if reviewer.engine in FREE_ENGINES or getattr(answer, "engine", "").endswith(UNASKED):
         return 0.0
     told = getattr(getattr(answer, "model_use", None), "cost_eur", None)
     return float(told) if isinstance(told, int | float) and math.isfinite(told) else None

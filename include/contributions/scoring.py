@@ -525,7 +525,8 @@ class _Row:
 
     @property
     def cost(self) -> float | None:
-        asked = [self.plain, *([self.unaided] if self.unaided else []), *self.noisy.values()]
+        # The unaided question is about the same text, which is paid for once.
+        asked = [self.plain, *self.noisy.values()]
         costs = [each.cost if each else None for each in asked]
         return None if None in costs else math.fsum(filter(None, costs))
 

@@ -7,7 +7,7 @@ and whatever it does not answer counts against it.
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.contributions import evaluation_report
 from include.contributions.answers import NOISE_LEVELS, Answer, Question, ask, questions
 from include.contributions.groups import group_finder
-from include.contributions.reviewer import embedded_reviewer
+from include.contributions.model_reviewer import ModelReviewer
 from include.contributions.samples import ORIGINS, Sample, load_all
 from include.contributions.scoring import Gate, Score, score_answers
 from include.documents.labelled import fingerprint
@@ -27,7 +27,7 @@ from include.errors import (
     TransientError,
 )
 from include.ports import Reviewer
-from participation import evaluation_pages
+from participation import evaluation_pages, reviewing
 from participation.ledger.drift import LedgerDrift
 from participation.ledger.evaluations import LedgerEvaluations, StoredEvaluation
 from participation.ledger.samples import LedgerSamples, Round
@@ -43,9 +43,10 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def reviewer_for(visit: Visit) -> Iterator[Reviewer]:
-    """Open the engine that judges the town's contributions."""
-    yield embedded_reviewer(visit.settings.municipality)
+def reviewer_for(visit: Visit, rubric_version: str | None = None) -> Iterator[Reviewer]:
+    """Open who judges the town's contributions now, or under a rubric where it is one of theirs."""
+    with reviewing.reviewers_for(visit) as reviewers:
+        yield reviewers.under(rubric_version or reviewing.current_rubric(visit))
 
 
 def collect(visit: Visit, *, people: int, noise: bool, chunk_size: int) -> list[dict[str, int]]:
@@ -91,8 +92,8 @@ def run_engine(visit: Visit, chunk: Mapping[str, int]) -> dict[str, Any]:
         RubricChangedError: The rules or the samples are no longer those of the run.
     """
     visit.item = visit.context["chunk"] = f"samples {chunk['first'] + 1} to {chunk['last']}"
-    with reviewer_for(visit) as reviewer:
-        found = _round(visit)
+    found = _round(visit)
+    with reviewer_for(visit, found.rubric_version) as reviewer:
         if reviewer.rubric_version != found.rubric_version:
             raise RubricChangedError(
                 f"this run asks {found.rubric_version}, and the engine is {reviewer.rubric_version} "
@@ -124,8 +125,11 @@ def _ask_and_keep(
     stored = failed = 0
     batch: list[Answer] = []
     kept_at = time.monotonic()
+    asked: Iterable[Question] = waiting
+    if isinstance(reviewer, ModelReviewer):
+        asked = reviewer.ahead(waiting, lambda question: question.contribution)
     try:
-        for question in waiting:
+        for question in asked:
             answer = ask(question, reviewer, may_pass=not visit.is_last_attempt)
             failed += answer.error is not None
             batch.append(answer)

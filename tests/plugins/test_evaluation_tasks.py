@@ -50,7 +50,9 @@ def engine(own, monkeypatch):
     """Put an engine in the place of the town's."""
 
     def use(reviewer):
-        monkeypatch.setattr(evaluation_tasks, "reviewer_for", lambda _visit: nullcontext(reviewer))
+        monkeypatch.setattr(
+            evaluation_tasks, "reviewer_for", lambda _visit, _rubric=None: nullcontext(reviewer)
+        )
         return reviewer
 
     use(KnowsTheAnswers(OWN))
