@@ -20,7 +20,7 @@ from include.languages import Language, language
 TEMPLATES = Path(__file__).parent / "templates"
 
 STYLES = ("style.css", "pages.css", "evaluation.css")
-"""The style sheet of the pages; a report that stands alone carries only the first, an evaluation the last too."""
+"""The style sheet of the pages; what stands alone carries the first, an evaluation the last too."""
 
 SCRIPT = "pages.js"
 

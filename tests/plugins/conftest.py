@@ -230,6 +230,7 @@ class Doorkeeper:
             "dataset_creation",
             "contribution_analysis",
             "contribution_review",
+            "evaluate_reviewer",
         }
         self.may_change = set()
         self.asked = []

@@ -25,9 +25,7 @@ def listed(sight: Sight) -> HTMLResponse:
 
 
 @router.get("/{evaluation_id}", response_class=HTMLResponse)
-def evaluation(
-    sight: Sight, evaluation_id: Annotated[int, Path(ge=1, le=2**62)]
-) -> HTMLResponse:
+def evaluation(sight: Sight, evaluation_id: Annotated[int, Path(ge=1, le=2**62)]) -> HTMLResponse:
     """Show one evaluation; citizens' words only to who may read contributions."""
     return _page(sight, ask(_by_id, evaluation_id, sight.may(CHAIN)), "../")
 
