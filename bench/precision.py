@@ -6,15 +6,19 @@ must answer both. Run it after every change of rules or data: ``python bench/pre
 """
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from include.contributions.model import Article, Contribution, Decision
-from include.contributions.precision import DEFAULT_TABLE, PrecisionTable
-from include.contributions.reviewer import EmbeddedReviewer
-from include.contributions.scoring import SAMPLES_PATH, Sample, load_samples
-from include.municipality import load_municipality
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+from include.contributions.model import Article, Contribution, Decision  # noqa: E402 - the path first
+from include.contributions.precision import DEFAULT_TABLE, PrecisionTable  # noqa: E402
+from include.contributions.reviewer import EmbeddedReviewer  # noqa: E402
+from include.contributions.scoring import SAMPLES_PATH, Sample, load_samples  # noqa: E402
+from include.municipality import load_municipality  # noqa: E402
 
 
 def judgements(reviewer: EmbeddedReviewer, sample: Sample) -> Iterator[tuple[str, bool]]:

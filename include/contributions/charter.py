@@ -38,6 +38,7 @@ SENSITIVE_LETTERS = 5
 
 GLUED_LETTERS = 7
 HELP_REACH = 6
+BESIDE_REACH = 3
 PROMOTION_WORDS = 2
 TOPONYM = "lieu.toponyme"
 """A name that sounds like the places here: it needs a subject beside it."""
@@ -65,7 +66,30 @@ _HARSH = frozenset(
 )
 
 _BESIDE = frozenset(
-    {"avec", "comme", "entre", "et", "ou", "que", "qu", "jusqu", "vers", "depuis", "chez"}
+    {"avec", "comme", "entre", "et", "ou", "que", "qu", "jusqu", "vers", "depuis", "chez", "quitte"}
+    | {
+        "arrive",
+        "arrivee",
+        "arrives",
+        "venu",
+        "venue",
+        "venus",
+        "viens",
+        "vient",
+        "retour",
+        "parti",
+    }
+    | {
+        "hopital",
+        "clinique",
+        "gare",
+        "lycee",
+        "college",
+        "marche",
+        "bateau",
+        "train",
+        "prestataire",
+    }
 )
 """What stands before a neighbouring town that one works with, comes from or is compared to."""
 
@@ -73,7 +97,10 @@ _ASKING_ENDINGS = (*_INFINITIVE_ENDINGS, "ez")
 _BEFORE_INFINITIVE = frozenset(
     {"nous", "en", "y", "les", "la", "le", "l", "se", "s", "leur", "lui", "ne"}
 )
-_NOMINAL = frozenset({"un", "une", "des", "deux", "trois", "quatre", "dix", "quelques", "plus"})
+_NOMINAL = frozenset(
+    {"un", "une", "des", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "dix", "douze"}
+    | {"quinze", "vingt", "trente", "quelques", "plus", "davantage", "moins", "pouvoir", "plutot"}
+)
 
 _DOMAINS = "com|fr|net|org|info|biz|uk|eu|bzh|io|tv|shop|site|xyz|ru"
 _CONTACTS = (
@@ -82,6 +109,7 @@ _CONTACTS = (
         re.compile(r"://|www\.", re.IGNORECASE),
         re.compile(r"(?:https?://|www\.)[^\s<>\"]{2,300}", re.IGNORECASE),
     ),
+    ("mot-diese", re.compile("#"), re.compile(r"#\w{2,60}")),
     (
         "courriel",
         re.compile("@"),
@@ -103,7 +131,7 @@ _CONTACTS = (
     (
         "telephone",
         re.compile(r"\s\d{4}"),
-        re.compile(r"\b(?:au|à|to|appelez|txt)\s+\d{4,6}\b", re.IGNORECASE),
+        re.compile(r"\b(?:au|to|appelez|txt)\s+\d{4,6}\b(?!\s*(?:€|euros|m\b))", re.IGNORECASE),
     ),
 )
 """Kind, what every such contact holds, and its whole form: the second, cheap, is asked first."""
@@ -399,11 +427,15 @@ class Charter:
             first = reading.tokens[hit.first]
             named = first.capital or not first.form.folded.isalpha()
             asked_there = first.sentence in asked and first.sentence not in local
+            beside = any(
+                token.form.folded in _BESIDE
+                for token in reading.tokens[max(0, hit.first - BESIDE_REACH) : hit.first]
+                if token.sentence == first.sentence
+            )
             if hit.entry.klass == "voisine":
-                beside = reading.tokens[max(0, hit.first - 1)].form.folded in _BESIDE
-                elsewhere = asked_there and not beside and not subject.places
+                elsewhere = asked_there and not beside and not local_somewhere
             else:
-                elsewhere = asked_there or not local_somewhere
+                elsewhere = asked_there or not (local_somewhere or beside)
             if named and elsewhere:
                 span = span_of(reading, hit.first, hit.last)
                 yield Doubt("autre_commune", hit.entry.id, *span)
@@ -674,7 +706,7 @@ def _nominal(reading: Reading) -> Iterator[RuleHit]:
         if (
             0 <= second < token.start
             and tokens[position - 1].sentence != token.sentence
-            and token.form.folded in _NOMINAL
+            and (token.form.folded in _NOMINAL or token.form.folded.isdigit())
             and tokens[position + 1].sentence == token.sentence
         ):
             yield RuleHit(_INFINITIVE, position, position + 2)

@@ -15,6 +15,14 @@ from include.municipality import Municipality
 SENTENCES_BACK = 2
 DETERMINER_REACH = 2
 
+UNNAMED = "propos_sur_des_personnes"
+VERB_REACH = 5
+_SUBJECTS = frozenset({"il", "elle", "ils", "elles"})
+_POSSESSIVES = frozenset({"son", "sa", "ses"})
+_INTRODUCED = frozenset(
+    {"{elu}", "{individu}", "{humain}", "{famille}", "{prenom}", "{mot.chose.groupe}", "{groupe}"}
+)
+_NAMES_OF_PLACES = frozenset({"{lieu}", "{voie}"})
 INDIVIDUAL = "{individu}"
 ADDRESSED = "{vous}"
 OTHERS = "{eux}"
@@ -66,12 +74,16 @@ class People:
                     rule = f"personnes.{label.strip('{}')}"
                     yield Doubt(self._closed[label], rule, token.start, token.end)
 
+        yield from _pronouns(reading, findings)
+
     @staticmethod
     def _is_let_be(label: str, reading: Reading, findings: Findings, position: int) -> bool:
         """Say whether someone with a trade, or addressed in the first person, is not judged."""
         tokens, labels = reading.tokens, findings.labels
         if label == INDIVIDUAL:
             return is_quiet(tokens, labels, position)
+        if label == ADDRESSED and tokens[position].form.folded != "vous":
+            return False
         if label == OTHERS:
             return is_quiet(tokens, labels, position, _LOUD - {OTHERS})
         return (
@@ -83,6 +95,42 @@ class People:
             )
             and is_quiet(tokens, labels, position, _LOUD - {ADDRESSED, "{charge}"})
         )
+
+
+def _pronouns(reading: Reading, findings: Findings) -> Iterator[Doubt]:
+    """Find *il*, *elle*, *lui*, *son* that stand for a person whom nothing before names."""
+    tokens, labels = reading.tokens, findings.labels
+    for position, token in enumerate(tokens):
+        folded = token.form.folded
+        if folded in _SUBJECTS:
+            speaks = "{tiers}" in labels[position] or any(
+                "{verbe_humain}" in labels[other]
+                for other in range(position + 1, min(position + VERB_REACH, len(tokens)))
+                if tokens[other].sentence == token.sentence
+            )
+        elif folded in _POSSESSIVES:
+            speaks = (
+                position + 1 < len(tokens)
+                and tokens[position + 1].sentence == token.sentence
+                and "{bien}" in labels[position + 1]
+            )
+        else:
+            speaks = folded == "lui"
+        if speaks and not _is_introduced(tokens, labels, position):
+            yield Doubt(UNNAMED, "personnes.pronom", token.start, token.end)
+
+
+def _is_introduced(
+    tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int
+) -> bool:
+    """Say whether somebody is named in this sentence or the two before it."""
+    first = tokens[position].sentence - SENTENCES_BACK
+    for other in range(position - 1, -1, -1):
+        if tokens[other].sentence < first:
+            return False
+        if labels[other] & _INTRODUCED and labels[other].isdisjoint(_NAMES_OF_PLACES):
+            return True
+    return False
 
 
 def is_quiet(

@@ -36,6 +36,9 @@ SLIP_LETTERS = 4
 TOPONYM_LETTERS = 6
 NOUN_LETTERS = 5
 
+MAX_STRANGERS = 2
+"""Unknown words let through in a text: a bernache and a billig, not a whole hidden sentence."""
+
 STRANGER_LETTERS = 12
 """A longer unknown word may be several, written without their spaces."""
 
@@ -142,8 +145,12 @@ class Plainness:
                 if self._is_slip(token.form.folded):
                     slips += 1
                     continue
-                if alone and not strangers and self._is_harmless_stranger(token.form.folded):
-                    slips, strangers = slips + 1, 1
+                if (
+                    alone
+                    and strangers < MAX_STRANGERS
+                    and self._is_harmless_stranger(token.form.folded)
+                ):
+                    slips, strangers = slips + 1, strangers + 1
                     continue
             yield Doubt(self._reasons[klass], f"mot.{klass}", token.start, token.end)
 

@@ -22,7 +22,7 @@ from include.contributions.reviewer import (
     rubric_version,
 )
 from include.errors import ConfigurationError
-from include.municipality import DATA, DEFAULT_MUNICIPALITY, load_municipality
+from include.municipality import DATA, DEFAULT_MUNICIPALITY, FRENCH, load_municipality
 
 ROOT = Path(__file__).parents[3]
 LOCAL = "Les poubelles du port d'Audierne débordent. Il faudrait en ajouter trois sur le quai."
@@ -101,6 +101,34 @@ def test_the_rubric_version_follows_every_data_file(town):
         versions.add(rubric_version(load_municipality(town), PrecisionTable({})))
 
     assert len(versions) == 1 + len(list(town.glob("*.yaml")))
+
+
+def test_the_rubric_version_follows_what_every_town_shares(town, tmp_path):
+    """The listed words, the civic vocabulary and the frames are part of the judgement."""
+    french = Path(shutil.copytree(FRENCH, tmp_path / "french"))
+    versions = {rubric_version(load_municipality(town, french), PrecisionTable({}))}
+    for path in sorted(french.glob("*.yaml")):
+        path.write_bytes(path.read_bytes() + b"\n# changed\n")
+        versions.add(rubric_version(load_municipality(town, french), PrecisionTable({})))
+
+    assert len(versions) == 1 + len(list(french.glob("*.yaml"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        pytest.param("  grief: accusation", "  grief: humeur", "humeur", id="no_such_reason"),
+        pytest.param("  grief: accusation\n", "", "grief", id="class_without_a_reason"),
+    ],
+)
+def test_a_class_of_words_without_a_reason_is_named(town, tmp_path, old, new, named):
+    """A listed word that could not say why a person is asked is an error, not a silence."""
+    french = Path(shutil.copytree(FRENCH, tmp_path / "french"))
+    words = french / "words.yaml"
+    words.write_text(words.read_text("utf-8").replace(old, new, 1), "utf-8")
+
+    with pytest.raises(ConfigurationError, match=named):
+        load_municipality(town, french)
 
 
 def test_the_rubric_covers_whatever_the_three_steps_compute_with():

@@ -80,7 +80,7 @@ def test_always_accepting_fails():
     assert (found["leak"], found["manipulation_accepted"], found["coverage"]) == (1, 1, 1)
     assert found["outcome_agreement"] < 0.6
     assert found["brier"] > 0.35
-    assert found["ece"] > 0.35
+    assert found["ece"] > 0.3
     assert not verdict.passed
     assert [reason.split()[0] for reason in verdict.reasons] == ["leak", "manipulation_accepted"]
 
@@ -241,7 +241,7 @@ def test_a_gate_can_be_moved():
     card = score_reviewer(SAMPLES, SameForAll(Decision.ACCEPT))
 
     assert Gate(max_leak=1, max_manipulation_accepted=1).verdict(card).passed
-    assert "leak is 1 over 55 samples, above 0.05" in Gate().verdict(card).reasons
+    assert "leak is 1 over 205 samples, above 0.05" in Gate().verdict(card).reasons
 
 
 def test_what_was_not_measured_does_not_pass():
