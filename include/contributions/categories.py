@@ -13,8 +13,8 @@ from include.contributions.normalisation import Reading
 from include.contributions.patterns import EntryHit, Findings
 from include.contributions.precision import PrecisionTable
 
-MIN_SCORE = 2.0
-"""One plain word of a category; less names nothing."""
+MIN_SCORE = 1.0
+"""One weak word of a category; less names nothing."""
 
 STRONG_SCORE = 6.0
 """At least two telling words: what it takes to contradict the citizen."""
@@ -25,8 +25,11 @@ STRONG_RATIO = 3.0
 CLEAR_RATIO = 1.5
 """The first over the second: above it the answer is called clear."""
 
-SECOND_RATIO = 0.5
-"""A second category weighs at least this share of the first."""
+SECOND_RATIO = 0.2
+"""A second category weighs at least this share of the first: most texts touch two subjects."""
+
+SAID_FIRST = 0.009
+"""Between equals the subject that is met first in the text is meant."""
 
 REPEATED_WORD = 0.3
 """What a word adds when it is said again, up to three times."""
@@ -87,6 +90,7 @@ def score(hits: Sequence[EntryHit], reading: Reading, findings: Findings) -> dic
     seen: dict[tuple[str, str], int] = defaultdict(int)
     scores: dict[Category, float] = defaultdict(float)
     opening: int | None = None
+    met: dict[Category, float] = {}
     for hit in hits:
         words = " ".join(token.form.folded for token in reading.tokens[hit.first : hit.last])
         key = (hit.entry.klass, words)
@@ -99,8 +103,10 @@ def score(hits: Sequence[EntryHit], reading: Reading, findings: Findings) -> dic
         elif opening is None or opening == hit.first:
             opening = hit.first
             weight *= FIRST_WORD
-        scores[Category(hit.entry.klass)] += weight
-    return {category: round(scores[category], 2) for category in sorted(scores)}
+        category = Category(hit.entry.klass)
+        scores[category] += weight
+        met.setdefault(category, SAID_FIRST * (1 - hit.first / len(reading.tokens)))
+    return {category: round(scores[category] + met[category], 5) for category in sorted(scores)}
 
 
 def _is_locative(reading: Reading, findings: Findings, position: int) -> bool:

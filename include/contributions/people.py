@@ -26,6 +26,7 @@ _NAMES_OF_PLACES = frozenset({"{lieu}", "{voie}"})
 INDIVIDUAL = "{individu}"
 ADDRESSED = "{vous}"
 OTHERS = "{eux}"
+OFFICE = "{elu}"
 _FIRST_PERSON = frozenset({"je", "j", "nous"})
 
 _LOUD = frozenset(
@@ -78,22 +79,22 @@ class People:
 
     @staticmethod
     def _is_let_be(label: str, reading: Reading, findings: Findings, position: int) -> bool:
-        """Say whether someone with a trade, or addressed in the first person, is not judged."""
+        """Say whether somebody is not judged: has a trade, or is spoken to or of in the first person."""
         tokens, labels = reading.tokens, findings.labels
         if label == INDIVIDUAL:
             return is_quiet(tokens, labels, position)
-        if label == ADDRESSED and tokens[position].form.folded != "vous":
-            return False
         if label == OTHERS:
             return is_quiet(tokens, labels, position, _LOUD - {OTHERS})
-        return (
-            label == ADDRESSED
-            and any(
-                tokens[other].form.folded in _FIRST_PERSON
-                for other in sentence_of(tokens, position)
-                if other < position
-            )
-            and is_quiet(tokens, labels, position, _LOUD - {ADDRESSED, "{charge}"})
+        if not any(
+            tokens[other].form.folded in _FIRST_PERSON
+            for other in sentence_of(tokens, position)
+            if other < position
+        ):
+            return False
+        if label == OFFICE:
+            return is_quiet(tokens, labels, position, _LOUD - {OFFICE})
+        return tokens[position].form.folded == "vous" and is_quiet(
+            tokens, labels, position, _LOUD - {ADDRESSED, "{charge}"}
         )
 
 
