@@ -23,6 +23,22 @@ _INTRODUCED = frozenset(
     {"{elu}", "{individu}", "{humain}", "{famille}", "{prenom}", "{mot.chose.groupe}", "{groupe}"}
 )
 _NAMES_OF_PLACES = frozenset({"{lieu}", "{voie}"})
+_BETWEEN = frozenset({"ne", "n", "me", "m", "nous", "vous", "leur", "lui", "en", "se", "s"})
+_IMPERSONAL = frozenset(
+    {"faut", "faudrait", "faudra", "fallait", "y", "est", "serait", "sera", "etait", "suffit"}
+    | {
+        "suffirait",
+        "manque",
+        "manquait",
+        "manquerait",
+        "reste",
+        "existe",
+        "vaut",
+        "vaudrait",
+        "agit",
+    }
+    | {"semble", "pleut", "fait", "arrive", "convient", "paraitrait", "neige"}
+)
 INDIVIDUAL = "{individu}"
 ADDRESSED = "{vous}"
 OTHERS = "{eux}"
@@ -104,10 +120,13 @@ def _pronouns(reading: Reading, findings: Findings) -> Iterator[Doubt]:
     for position, token in enumerate(tokens):
         folded = token.form.folded
         if folded in _SUBJECTS:
-            speaks = "{tiers}" in labels[position] or any(
-                "{verbe_humain}" in labels[other]
-                for other in range(position + 1, min(position + VERB_REACH, len(tokens)))
-                if tokens[other].sentence == token.sentence
+            speaks = not _is_impersonal(tokens, position) and (
+                "{tiers}" in labels[position]
+                or any(
+                    "{verbe_humain}" in labels[other]
+                    for other in range(position + 1, min(position + VERB_REACH, len(tokens)))
+                    if tokens[other].sentence == token.sentence
+                )
             )
         elif folded in _POSSESSIVES:
             speaks = (
@@ -119,6 +138,18 @@ def _pronouns(reading: Reading, findings: Findings) -> Iterator[Doubt]:
             speaks = folded == "lui"
         if speaks and not _is_introduced(tokens, labels, position):
             yield Doubt(UNNAMED, "personnes.pronom", token.start, token.end)
+
+
+def _is_impersonal(tokens: Sequence[Token], position: int) -> bool:
+    """Say whether *il* stands for nobody: ``il faudrait``, ``il n'y a``."""
+    after = position + 1
+    while after < len(tokens) and tokens[after].form.folded in _BETWEEN:
+        after += 1
+    return (
+        tokens[position].form.folded == "il"
+        and after < len(tokens)
+        and tokens[after].form.folded in _IMPERSONAL
+    )
 
 
 def _is_introduced(
