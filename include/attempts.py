@@ -21,6 +21,7 @@ class RunRow:
 class AttemptRow:
     """One attempt of a task; ``page`` is that of the one contribution or question it worked on."""
 
+    task_id: str
     started_at: datetime
     run_id: str
     map_index: int

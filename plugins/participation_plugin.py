@@ -19,6 +19,7 @@ SUB_PAGES = {
     "Quarantine": "quarantine",
     "Documents": "documents",
     "Search": "search",
+    "Workflows": "workflows",
     "Reports": "reports",
     "Evaluations": "evaluations",
 }

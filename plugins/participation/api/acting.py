@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
 
-OWN_HEADER = "X-Participation-Request"
+from participation.api.v1.locks import OWN_HEADER
 
 MAX_BODY_BYTES = 64 * 1024
 """The longest words that a form takes are 4,000 characters."""

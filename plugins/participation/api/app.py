@@ -17,6 +17,7 @@ from participation.api import (
     review,
     runs,
     searching,
+    workflow_pages,
 )
 from participation.api.serving import CHAIN, EVALUATE, INTAKE, refused
 
@@ -46,6 +47,21 @@ for pages in (documents, searching):
             Depends(requires_access_dag("GET", DagAccessEntity.RUN, INTAKE)),
         ],
     )
+app.include_router(
+    workflow_pages.router,
+    dependencies=[
+        # Of the DAGs that its rows are about, each row asks by itself.
+        Depends(requires_access_dag("GET", DagAccessEntity.RUN)),
+    ],
+)
+app.include_router(
+    workflow_pages.run_router,
+    dependencies=[
+        # The DAG that the address names, and what its input and output may hold of citizens' words.
+        Depends(requires_access_dag("GET", DagAccessEntity.RUN)),
+        Depends(requires_access_dag("GET", DagAccessEntity.RUN, CHAIN)),
+    ],
+)
 app.include_router(
     attempts.router,
     dependencies=[

@@ -5,8 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from participation.api.runs import DagId
-from participation.api.serving import AIRFLOW_ID, Sight, ask
+from participation.api.serving import AIRFLOW_ID, DagId, Sight, ask
 from participation.ledger.attempt_pages import attempts_page
 
 TaskId = Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)]

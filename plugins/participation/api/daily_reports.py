@@ -16,6 +16,7 @@ from include.contributions.wording import STATE_LABELS
 from include.pages import body_of
 from participation.api.serving import Sight, View, ask
 from participation.ledger import reports
+from participation.ledger.attempt_pages import attempts_page
 from participation.settings import Settings
 
 router = APIRouter()
@@ -46,6 +47,9 @@ def report_of_run(sight: View, dag_id: str, run_id: str) -> HTMLResponse:
     """Show the report that a run wrote, or that of the day whose contributions it judged."""
     day = ask(reports.report_of_run, dag_id, run_id)
     if day is None:
+        seen = ask(attempts_page, dag_id, None, run_id)
+        if seen.attempts:  # it worked on no day: what its tasks did is all there is to tell
+            return sight.page("attempts", root="../", seen=seen)
         return sight.missing("no_report", root="../", section="reports")
     return _page(sight, day, "../", written_at=ask(reports.written_before, day, dag_id, run_id))
 

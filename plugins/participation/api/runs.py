@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from include.documents import report
-from participation.api import daily_reports, evaluations
+from participation.api import daily_reports, evaluations, workflow_pages
 from participation.api.documents import pages_of
-from participation.api.serving import AIRFLOW_ID, CHAIN, EVALUATE, Sight, ask
+from participation.api.serving import AIRFLOW_ID, CHAIN, EVALUATE, DagId, Sight, ask
 from participation.ledger.connection import Connection
 
 DOCUMENT_DAGS = frozenset(
@@ -23,7 +23,8 @@ DOCUMENT_DAGS = frozenset(
     }
 )
 
-DagId = Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)]
+WORKFLOW_DAGS = "workflow_"
+"""How the DAGs of named workflows begin."""
 
 router = APIRouter(prefix="/runs")
 
@@ -44,6 +45,8 @@ def report_of_run(
     sent = run_id.replace(" ", "+")  # a plus sign that came unquoted
     if dag_id == EVALUATE:
         return evaluations.evaluation_of_run(sight, sent)
+    if dag_id.startswith(WORKFLOW_DAGS):
+        return workflow_pages.page_of_run(sight, dag_id, sent)
     if dag_id not in DOCUMENT_DAGS:
         return daily_reports.report_of_run(sight, dag_id, sent)
     found = ask(_run, dag_id, sent)

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Query, Request
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -23,6 +23,8 @@ from participation.settings import Settings
 Found = TypeVar("Found")
 
 AIRFLOW_ID = r"^[A-Za-z0-9_.~:+ -]+$"
+
+DagId = Annotated[str, Query(max_length=250, pattern=AIRFLOW_ID)]
 
 CHAIN = "daily_chain"
 """Whoever may see its runs may see what citizens wrote: its reports show it."""

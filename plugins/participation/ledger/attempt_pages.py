@@ -32,10 +32,10 @@ GROUP BY run_id ORDER BY min(started_at) DESC LIMIT 30
 """
 
 ATTEMPTS = """
-SELECT started_at, run_id, map_index, try_number, item, received_on, status, duration_ms,
+SELECT task_id, started_at, run_id, map_index, try_number, item, received_on, status, duration_ms,
        input_size AS taken, output_size AS given, error_message AS message
 FROM step_metric
-WHERE dag_id = %(dag)s AND municipality = %(municipality)s AND task_id = %(task)s
+WHERE dag_id = %(dag)s AND municipality = %(municipality)s AND (%(task)s::text IS NULL OR task_id = %(task)s)
   AND (%(run)s::text IS NULL OR run_id = %(run)s)
   AND (%(index)s::integer IS NULL OR map_index = %(index)s)
 ORDER BY metric_id DESC LIMIT 100
@@ -50,7 +50,7 @@ def attempts_page(
     run_id: str | None = None,
     map_index: int | None = None,
 ) -> Attempts:
-    """Return the last runs of a DAG, or the last attempts of one of its tasks."""
+    """Return the last runs of a DAG, or the last attempts of one of its tasks or runs."""
     names = {
         "municipality": municipality,
         "dag": dag_id,
@@ -59,7 +59,7 @@ def attempts_page(
         "index": map_index,
         "looked_at": LOOKED_AT,
     }
-    if task_id is None:
+    if task_id is None and run_id is None:
         with connection.cursor(row_factory=class_row(RunRow)) as runs:
             return Attempts(dag_id, None, None, runs=tuple(runs.execute(RUNS, names).fetchall()))
     with connection.cursor(row_factory=class_row(AttemptRow)) as attempts:
