@@ -14,6 +14,6 @@ def is_blind(case: str) -> bool:
     """Say whether a case is one of those.
 
     >>> sum(is_blind(f"case {number}") for number in range(1000))
-    101
+    92
     """
     return int.from_bytes(sha256(case.encode()).digest()[:4], "big") % SHARE == 0

@@ -7,20 +7,20 @@ import json
 import os
 import sys
 
-os.environ |= {
+SETTINGS = {
     "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
     "AIRFLOW__API_AUTH__JWT_SECRET": "only for the tests of the interface " * 2,
     "AIRFLOW__API__BASE_URL": "http://testserver",
 }
-os.environ.pop("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", None)
-
-from airflow.utils.db import initdb
-
 ROLES = {"viewer": "Viewer", "user": "User", "op": "Op", "admin": "Admin", "public": "Public"}
 
 
 def main():
     """Read ``[[method, path], ...]`` and answer ``{"method path": {role: status}}`` on the last line."""
+    os.environ |= SETTINGS
+    os.environ.pop("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", None)
+    from airflow.utils.db import initdb  # noqa: PLC0415 - reads the settings
+
     initdb()
     from airflow.api_fastapi.app import create_app, get_auth_manager  # noqa: PLC0415 - needs the tables
 
@@ -55,4 +55,5 @@ def main():
     sys.stdout.write(f"\n{json.dumps(answers)}\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
