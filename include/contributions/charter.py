@@ -7,6 +7,7 @@ observation, a question or an experience, in ordinary French. Seeing nothing bad
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -143,6 +144,36 @@ _MARKUP = re.compile(
     r"|<\||(?:^|\n)[ \t]*#{2,}[ \t]*\w|(?:^|\n)[ \t]*(?:system|assistant|user|syst[eè]me|ia|ai)[ \t]*:",
     re.IGNORECASE,
 )
+_TALK = re.compile(
+    r"\b(?:assistant|consignes?|instructions?|r[ée]sultats? attendus?|verdict|d[ée]cision|confiance"
+    r"|note maximale)\s*:|\[[^\]\n]{0,80}\]\(|\b(?:javascript|data|vbscript|file):",
+    re.IGNORECASE,
+)
+_SIGNS = (
+    ("ecriture_deguisee", "forme.lettres", re.compile("[\u24b6-\u24e9\U0001f130-\U0001f189]+")),
+    (
+        "ecriture_deguisee",
+        "forme.mot-coupe",
+        re.compile(
+            r"\b[bcdfgkmnpqstvz](?:\*+|…|\.\.\.|_{2,})|\b[bcpf]['’][bcdfgjkmnpqrstvz]\w+",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "ton_agressif",
+        "forme.pictogramme",
+        re.compile(
+            "(?![☀☁☂☔⚓⚽✅✔✨❄❤➡🌊🌳🌱🌲🌷🌸🌼🌿🍎🍓🎉🎨🎭🎵🎶🏊🏖🐟🐦👍👏💡📅📍🙂🙏🚌🚗🚲🚶🛶♻⛵☎])"
+            "[\u2600-\u27bf\U0001f300-\U0001faff]+"
+        ),
+    ),
+)
+"""Letters that are drawn, words cut off after a letter, pictures that may speak of people."""
+
+_LOOK_ALIKE = re.compile("[\uff01-\uff5e‹›⟨⟩❮❯]")
+_CUT_OFF = _SIGNS[1:2]
+_BRACKETS = str.maketrans("‹›⟨⟩❮❯", "<><><>")
+_CUT_HINT = re.compile(r"[*…_']|\.\.\.")
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{24,}={0,2}(?![A-Za-z0-9+/=])")
 
 
@@ -292,6 +323,9 @@ class Charter:
     def _form(self, reading: Reading, contacts: Sequence[Doubt]) -> Iterator[Doubt]:
         """Find what is wrong with the writing itself: machine talk, disguise, noise, shouting."""
         text, tokens = reading.text, reading.tokens
+        yield from _drawn(text)
+        for match in _TALK.finditer(text):
+            yield Doubt("manipulation", "forme.consigne", *match.span())
         for pattern, rule in ((_MARKUP, "forme.balisage"), (_ENCODED, "forme.code")):
             for match in pattern.finditer(text):
                 if rule == "forme.balisage" or _looks_encoded(
@@ -710,6 +744,19 @@ def _nominal(reading: Reading) -> Iterator[RuleHit]:
             and tokens[position + 1].sentence == token.sentence
         ):
             yield RuleHit(_INFINITIVE, position, position + 2)
+
+
+def _drawn(text: str) -> Iterator[Doubt]:
+    """Find markup in look-alike signs, letters that are drawn, cut-off words and pictures."""
+    signs = _SIGNS if not text.isascii() else _CUT_OFF if _CUT_HINT.search(text) else ()
+    for reason, rule, pattern in signs:
+        for match in pattern.finditer(text):
+            yield Doubt(reason, rule, *match.span())
+    if not text.isascii():
+        plain = unicodedata.normalize("NFKC", text).translate(_BRACKETS)
+        if plain != text and _MARKUP.search(plain) and not _MARKUP.search(text):
+            disguised = [match.start() for match in _LOOK_ALIKE.finditer(text)] or [0]
+            yield Doubt("manipulation", "forme.balisage", disguised[0], disguised[-1] + 1)
 
 
 def _untold(doubts: Iterable[Doubt], softened: Sequence[Doubt]) -> Iterator[Doubt]:
