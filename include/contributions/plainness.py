@@ -184,17 +184,22 @@ class Plainness:
         ) and not self._veiled(tokens[position].form.folded)
 
     def toponyms(self, reading: Reading, findings: Findings) -> Iterator[int]:
-        """Positions of names that sound like the places here."""
+        """Positions of names that sound like the places here, and not like those of elsewhere."""
         for position, token in enumerate(reading.tokens):
-            if token.form.klass == UNKNOWN and self.is_toponym(
-                reading.tokens, findings.labels, position
+            if (
+                token.form.klass == UNKNOWN
+                and self._sounds_local(token.form.folded)
+                and self.is_toponym(reading.tokens, findings.labels, position)
             ):
                 yield position
+
+    def _sounds_local(self, folded: str) -> bool:
+        return len(folded) >= TOPONYM_LETTERS and folded.startswith(self._toponyms)
 
     def is_toponym(
         self, tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int
     ) -> bool:
-        """Say whether a word sounds like the places here and stands after what leads to a place."""
+        """Say whether a name stands after what leads to a place; the farther, the more it must sound so."""
         token = tokens[position]
         form = token.form
         if (
@@ -209,8 +214,7 @@ class Plainness:
         before = tokens[lead].form.folded
         if "{voie}" in labels[lead] or (token.capital and before in _TOWARDS):
             return True
-        breton = len(form.folded) >= TOPONYM_LETTERS and form.folded.startswith(self._toponyms)
-        return breton and (
+        return self._sounds_local(form.folded) and (
             before in _TOWARDS
             or (before in _LEADING and (lead == 0 or labels[lead - 1].isdisjoint(_PERSONS)))
         )

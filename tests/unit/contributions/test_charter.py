@@ -128,9 +128,10 @@ def test_homonyms_and_criticism_are_no_attacks(text):
 def test_other_towns_and_the_nation_are_asked_about():
     """A subject that is not the town's goes to a person, never straight to a refusal."""
     other = validate("Il faudrait élargir les trottoirs et planter des arbres à Quimper.")
+    unknown = validate("À Lyon, le tramway devrait passer plus souvent jusqu'à Meyzieu.")
     national = validate("Le gouvernement devrait baisser les impôts et changer la loi travail.")
 
-    assert other.review_reason == "autre_commune"
+    assert other.review_reason == unknown.review_reason == "autre_commune"
     assert national.review_reason == "sujet_national"
 
 
