@@ -31,11 +31,15 @@ def dictionary(code):
     return dict(flat(yaml.safe_load(text)))
 
 
+FRENCH_ALONE = {"report.html.j2", "evaluation.html.j2", "evaluations.html.j2"}
+"""Written by a task to open by themselves, in the language of the town."""
+
+
 def templates():
     return {
         path.name: path.read_text(encoding="utf-8")
         for path in sorted(TEMPLATES.glob("*.html.j2"))
-        if path.name != "report.html.j2"
+        if path.name not in FRENCH_ALONE
     }
 
 
