@@ -39,6 +39,9 @@ from state_folder import ROOT, StateFolder
 ANALYSIS, CHAIN, LOAD = "contribution_analysis", "daily_chain", "load_contributions"
 ROUTER = "contribution_router"
 
+NAMED_BY_DEFINITIONS = {"workflows", "workflow_definitions"}
+"""DAG files whose DAGs are named by the workflows' definitions, and one that holds none."""
+
 READY_LIMIT_S = 420
 """From nothing to every DAG parsed; half a minute on a quiet machine."""
 
@@ -213,7 +216,7 @@ def running(
             start_new_session=True,
         )
     system = RealSystem(state, inbox, guard, log)
-    wanted = {path.stem for path in dags.glob("*.py")}
+    wanted = {path.stem for path in dags.glob("*.py")} - NAMED_BY_DEFINITIONS
     try:
         try:
             wait_for(lambda: _is_ready(system, wanted), limit_s, "a ready Airflow", pause_s=1)
