@@ -2,12 +2,18 @@
 
 import json
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("airflow", reason="needs Airflow")
+
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+from fastapi.testclient import TestClient
 
 from include.contributions.model import BrokenRecord, Record
 from include.contributions.story import LISTED, address_of
@@ -20,12 +26,15 @@ from participation.ledger.attempt import Attempt
 from participation.ledger.loading import LedgerLoading
 from participation.ledger.metrics import close_metric, open_metric
 from participation.ledger.review import file_appeal
+from participation.operators.links import PagesLink
+from participation_plugin import ParticipationPlugin
 from tests.integration.document_steps import Steps, sha
 from tests.integration.review_steps import add_case, answered, decide_once, reviews, settle
 from tests.unit.review.questions import ANNE, BRUNO
 
 pytestmark = pytest.mark.postgres
 
+ROOT = Path(__file__).parents[2]
 TOWN = "audierne-esquibien"
 DAY = date(2026, 1, 12)
 HOSTILE = "<script>alert(1)</script> \u202e\"'><img src=x onerror=alert(2)> {{ 7*7 }}"
@@ -676,3 +685,212 @@ def test_nothing_comes_from_elsewhere():
         assert not re.search(
             r"(https?:)?//[a-z]|url\(|@import", asset(name).content.replace("/*", "")
         )
+
+
+def add_run(connection, number, state="done", **more):
+    """Put a run of the named workflow for documents into the ledger."""
+    names = ("take", "chunk", "index")
+    connection.execute(
+        "INSERT INTO workflow_definition (workflow, definition_hash, definition)"
+        " VALUES ('document-processing', repeat('a', 64), %s) ON CONFLICT DO NOTHING",
+        (json.dumps({"steps": [{"id": name} for name in names]}),),
+    )
+    connection.execute(
+        "INSERT INTO workflow_run (workflow, run_id, municipality, dag_id, definition_hash, input, state,"
+        " warnings, output, started_at, ended_at)"
+        " VALUES ('document-processing', %s, %s, 'workflow_document_processing', repeat('a', 64), %s, %s,"
+        " '[]', %s, %s, %s)",
+        (
+            f"run+{number}",
+            more.get("town", TOWN),
+            json.dumps({"path": more.get("path", "a.pdf")}),
+            state,
+            json.dumps(more.get("output", {"document_id": "ab"})) if state == "done" else None,
+            datetime(2026, 1, 12, tzinfo=UTC) + timedelta(minutes=number),
+            None if state == "running" else datetime(2026, 1, 13, tzinfo=UTC),
+        ),
+    )
+
+
+RUN_OF_WORKFLOW = "?dag_id=workflow_document_processing&run_id=run%2B"
+
+
+def test_a_workflow_shows_its_definition_and_its_runs(see, doors, ledger):
+    """What is written in the file, and each run with its state, the latest first, page by page."""
+    doors.allowed |= {"workflow_document_processing"}
+    for number in range(60):
+        add_run(ledger, number)
+    add_run(ledger, 99, town="ailleurs")
+
+    shown = see("/workflows")
+    found = re.search(r'rel="next" href="([^"]+)"', shown)
+    second = see(f"/{found[1]}".replace("&amp;", "&"))
+
+    assert "Workflow: one document" in shown
+    assert "Workflow: one contribution" not in shown, "its DAG is not for this reader"
+    numbers = re.findall(r"run_id=run%2B(\d+)", shown + second)
+    assert numbers == [str(number) for number in reversed(range(60))]
+    assert see("/workflows?workflow=document-processing&older=nonsense").count("run_id=") == 50
+    assert see("/workflows?workflow=another").count("run_id=") == 0
+
+
+def test_runs_of_workflows_that_one_may_not_see_are_left_out(see, doors, ledger):
+    """Each row asks for its own DAG."""
+    add_run(ledger, 1)
+    assert "run%2B1" not in see("/workflows")
+    doors.allowed |= {"workflow_document_processing"}
+    assert "run%2B1" in see("/workflows")
+
+
+def test_a_run_of_a_workflow_shows_each_step_and_what_came_out(see, doors, ledger):
+    """A failed step with its cause and what to do; the output as JSON; hostile words inert."""
+    doors.allowed |= {"workflow_document_processing"}
+    add_run(ledger, 1, "failed", path=HOSTILE)
+    add_run(ledger, 2, output={"themes": [HOSTILE]})
+    add_run(ledger, 3, town="ailleurs")
+    for position, (step, state, error) in enumerate(
+        (
+            ("take", "done", None),
+            ("chunk", "failed", {"cause": f"no text {HOSTILE}", "next_action": "mend the file"}),
+        )
+    ):
+        ledger.execute(
+            "INSERT INTO workflow_step (workflow, run_id, step, position, state, attempts, error)"
+            " VALUES ('document-processing', 'run+1', %s, %s, %s, 3, %s)",
+            (step, position, state, json.dumps(error) if error else None),
+        )
+
+    failed, done = (
+        see(f"/workflows/run{RUN_OF_WORKFLOW}1"),
+        see(f"/workflows/run{RUN_OF_WORKFLOW}2"),
+    )
+
+    assert "mend the file" in failed
+    assert "no text &lt;script&gt;" in failed
+    assert "pas encore" in failed
+    assert "Ce qui en est sorti" in done
+    for shown in (failed, done):
+        assert shown.count("<script") == shown.count('<script src="') == 1
+        assert "\u202e" not in shown
+    assert see(f"/runs/report{RUN_OF_WORKFLOW}2") == done.replace(
+        "/workflows/run?", "/runs/report?"
+    )
+    see(f"/workflows/run{RUN_OF_WORKFLOW}3", 404)
+
+
+@pytest.mark.parametrize("missing", ["daily_chain", "workflow_document_processing"])
+def test_what_went_into_a_workflow_may_be_a_citizens_words(browser, doors, ledger, missing):
+    """So a run is for who may see that DAG and the daily reports."""
+    add_run(ledger, 1)
+    doors.allowed |= {"workflow_document_processing"}
+    doors.allowed -= {missing}
+
+    assert browser.get(f"/workflows/run{RUN_OF_WORKFLOW}1").status_code == 403
+
+
+def test_a_run_without_a_day_shows_what_its_tasks_did(see, ledger):
+    """The tab of a run is never empty while the ledger knows something."""
+    path = "/runs/report?dag_id=contribution_review&run_id=r"
+    see(path, 404)
+    one = Attempt("contribution_review", "r", "ask", 0, 1)
+    open_metric(ledger, TOWN, one, "ask")
+    close_metric(ledger, one, "success", item="question 12 (form:1)")
+
+    shown = see(path)
+
+    assert "<b>ask</b>" in shown
+    assert 'href="../review/12"' in shown
+
+
+def test_connected_models_and_their_breakers_are_shown(see, ledger):
+    """Where one is connected: what it took today, and until when it is left alone."""
+    ledger.execute(
+        "INSERT INTO provider_call (conn_id, provider, model, purpose, text_hash, status,"
+        " charged_tokens, charged_eur) SELECT 'here', 'p', 'm', 'validate', 'h' || n,"
+        " CASE n WHEN 3 THEN 'failed' ELSE 'answered' END, 1000, 0 FROM generate_series(1, 3) AS n"
+    )
+    ledger.execute(
+        "INSERT INTO provider_state (conn_id, failures, open_until, reason) VALUES"
+        " ('away', 5, now() + interval '5 minutes', 'HTTP 503'), ('here', 1, NULL, 'HTTP 500')"
+    )
+
+    shown = see("/")
+
+    rows = re.findall(r"<tr><th scope=\"row\">(here|away)</th>(.*?)</tr>", shown, re.DOTALL)
+    told = {name: re.sub(r"<[^>]*>", " ", cells).split() for name, cells in rows}
+    assert told["here"] == ["fermé,", "interrogé", "3", "1", "3", "000"]
+    assert told["away"][:3] == ["ouvert", "jusqu&#39;à", told["away"][2]]
+    assert told["away"][-5:] == ["HTTP", "503", "0", "0", "0"]
+
+
+ROLES = (None, "viewer", "user", "op", "admin")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_at_every_door(served, token_of, role):
+    """Under Airflow's own API server: nobody without a login, a viewer reads and changes nothing."""
+    headers = {"Authorization": f"Bearer {token_of(role)}"} if role else {}
+    client = TestClient(served, base_url="http://testserver/participation", headers=headers)
+
+    for path in (*PAGES, "/workflows", "/evaluations", "/static/pages.css", "/documents/set-aside"):
+        status = client.get(path, follow_redirects=False).status_code
+        assert status in ({200, 404} if role else {401}), (path, status)
+    for path, body in (
+        ("/contributions/appeal", {"id": "x", "words": "x"}),
+        ("/review/1/check", {"option": "accept"}),
+    ):
+        status = client.post(path, json=body).status_code
+        expected = {None: {401}, "viewer": {403}}.get(role, {404, 422})
+        assert status in expected, (path, status)
+
+
+def test_a_task_links_to_its_page_and_another_projects_does_not(tmp_path):
+    """Asked of the operator as the API server has it; mapped ones as well."""
+    bag = DagBag(dag_folder=str(ROOT / "dags"))
+    (tmp_path / "foreign.py").write_text(
+        "from airflow.sdk import dag, task\n@dag\ndef foreign():\n    @task\n    def work(): ...\n"
+        "    work()\nforeign()\n"
+    )
+    foreign = DagBag(dag_folder=str(tmp_path)).dags["foreign"]
+
+    def links(dag):
+        stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        return {
+            task.task_id: PagesLink().get_link(
+                task,
+                ti_key=SimpleNamespace(
+                    dag_id=dag.dag_id, task_id=task.task_id, run_id="a+b c", map_index=3
+                ),
+            )
+            for task in stored.tasks
+        }
+
+    assert set(links(foreign).values()) == {""}
+    for dag in bag.dags.values():
+        for task_id, link in links(dag).items():
+            assert link == (
+                f"/participation/tasks/attempts?dag_id={dag.dag_id}&task_id={task_id}"
+                "&run_id=a%2Bb+c&map_index=3"
+            )
+
+
+def test_airflow_is_told_of_the_pages(browser, doors):
+    """One entry in the navigation, tabs for a DAG, a run, a task and its instance; each leads somewhere."""
+    views = ParticipationPlugin.external_views
+    doors.allowed |= {"x"}
+
+    top = [view["name"] for view in views if view.get("nav_top_level")]
+    assert top == ["Participation"]
+    assert {view["destination"] for view in views} == {
+        "nav",
+        "dag",
+        "dag_run",
+        "task",
+        "task_instance",
+    }
+    assert len({view["url_route"] for view in views}) == len(views)
+    for view in views:
+        href = view["href"].removeprefix("/participation")
+        filled = href.replace("{DAG_ID}", "daily_chain").replace("{TASK_ID}", "x")
+        answer = browser.get(filled.replace("{RUN_ID}", "x").replace("{MAP_INDEX}", "0"))
+        assert answer.status_code in {200, 404}, href
