@@ -894,3 +894,19 @@ def test_airflow_is_told_of_the_pages(browser, doors):
         filled = href.replace("{DAG_ID}", "daily_chain").replace("{TASK_ID}", "x")
         answer = browser.get(filled.replace("{RUN_ID}", "x").replace("{MAP_INDEX}", "0"))
         assert answer.status_code in {200, 404}, href
+
+
+def test_evidence_that_is_not_at_its_place_is_listed_and_marks_nothing(see, ledger):
+    """A quote is shown where it stands or is said to be nowhere; no other word is blamed for it."""
+    contribution_id = add_case(ledger, 1)
+    ledger.execute(
+        "UPDATE step_result SET output = jsonb_set(output, '{evidence,0,start}', '0')"
+        " WHERE item_id = %s",
+        (contribution_id,),
+    )
+
+    shown = see(f"/{address_of(contribution_id)}")
+
+    assert "<mark" not in shown
+    assert "ne se trouve plus à sa place dans le texte" in shown
+    assert 'href="#m1"' not in shown
