@@ -5,10 +5,13 @@ outlives it. Here the exchange runs beside the caller, who leaves at the deadlin
 it comes, never past its limit. What could pass with time is tried again within one deadline for all.
 """
 
+import json
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal, NoReturn
@@ -38,6 +41,12 @@ LONGEST_WAIT_S = 5.0
 
 EXCERPT = 300
 """Characters of a refusal that the error repeats."""
+
+REPEATED = "(the answer repeats what was sent)"
+
+_WORD = re.compile(r"[^\W_]{2,}")
+_WORDS_IN_A_ROW = 2
+"""So many in the same order are no accident: providers explain themselves in another language."""
 
 _OF_THE_REQUEST = {
     HTTPStatus.BAD_REQUEST,
@@ -157,18 +166,26 @@ def attempts(name: str, who: str, deadline: float) -> Iterator[Any]:
     ).with_name(name, (who,), {})
 
 
-def raise_for(who: str, answer: Answer, api_key: str) -> NoReturn:
+def raise_for(who: str, answer: Answer, api_key: str, sent: str = "") -> NoReturn:
     """Sort a refusal: does another attempt help?
+
+    Args:
+        who: What the error names.
+        answer: The refusal.
+        api_key: Is not repeated.
+        sent: Somebody's words; an explanation that repeats any of them is left out, for errors are
+            logged and stored.
 
     Raises:
         ProviderUnavailableError: It may pass; ``retry_after_s`` when told.
         RequestRefusedError: What was sent; something else may be taken.
         ProviderRefusedError: Key, quota or address. The key is not repeated.
     """
-    said = " ".join(answer.body.decode(errors="replace").split())
+    said = _readable(answer.body)
     if api_key:
         said = said.replace(api_key, "***")
-    message = f"{who}: HTTP {answer.status}: {said[:EXCERPT]}"
+    told = REPEATED if _repeats(said, sent) else said[:EXCERPT]
+    message = f"{who}: HTTP {answer.status}: {told}"
     # A used-up quota is told as "too many requests" and does not pass with time.
     quota = answer.status == HTTPStatus.TOO_MANY_REQUESTS and "insufficient_quota" in said
     if not quota and (
@@ -180,6 +197,32 @@ def raise_for(who: str, answer: Answer, api_key: str) -> NoReturn:
     if answer.status in _OF_THE_REQUEST:
         raise RequestRefusedError(message)
     raise ProviderRefusedError(message)
+
+
+def _readable(body: bytes) -> str:
+    """Write an explanation on one line, its letters as letters."""
+    text = body.decode(errors="replace")
+    with suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(text), ensure_ascii=False)
+    return " ".join(text.split())
+
+
+def _repeats(said: str, sent: str) -> bool:
+    """Say whether an explanation holds words in the order in which they were sent.
+
+    >>> _repeats("invalid: Le BANC du quai", "le banc du port"), _repeats("quota exceeded", "le banc")
+    (True, False)
+    """
+    words = _WORD.findall(sent.casefold())
+    length = min(_WORDS_IN_A_ROW, len(words))
+    if not length:
+        return False
+    runs = set(_runs(words, length))
+    return any(run in runs for run in _runs(_WORD.findall(said.casefold()), length))
+
+
+def _runs(words: list[str], length: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[at:] for at in range(length)), strict=False)
 
 
 def _wait_until(deadline: float) -> Callable[[Exception], bool | float]:

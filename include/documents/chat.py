@@ -105,7 +105,8 @@ class ChatModel:
                     max_bytes=MAX_ANSWER_BYTES,
                 )
                 if answer.status != HTTPStatus.OK:
-                    raise_for(self.name, answer, self.api_key)
+                    sent = " ".join(str(each) for each in data.values())
+                    raise_for(self.name, answer, self.api_key, sent)
                 return read(self._content(answer))
         raise AssertionError("the retry machinery returns or raises")
 

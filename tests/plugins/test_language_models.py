@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +25,7 @@ from include.errors import (
     CircuitOpenError,
     ConfigurationError,
     LedgerUnavailableError,
+    ParticipationError,
     ProbeUnderwayError,
     ProviderRefusedError,
     ProviderUnavailableError,
@@ -59,6 +61,7 @@ pytestmark = pytest.mark.postgres
 
 ROOT = Path(__file__).parents[2]
 KEY = "sk-a-very-secret-key"
+NAMING = "Le banc de Gaëlle est cassé, près d'ici."
 LOADED = """
 import sys, participation.contribution_tasks, participation.preloaded
 print([name for name in ("pydantic_ai", "openai", "httpx2") if name in sys.modules])
@@ -268,6 +271,47 @@ def test_a_redirection_does_not_take_the_key_along(provider, second, ask):
         ask(connection(provider.url))
 
     assert second.requests == []
+
+
+def repeating(code, *, as_json=True):
+    """Refuse a question and say it all again, the key as well."""
+
+    def fault(handler, asked):
+        said = f"no answer to {asked['texte']} for Bearer {KEY}"
+        body = {"error": {"message": said, "code": "refused"}} if as_json else said.encode()
+        send(handler, body, code)
+
+    return fault
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "plain"])
+@pytest.mark.parametrize("code", [400, 401, 404, 429, 500])
+def test_a_refusal_that_repeats_the_text_is_told_without_it(
+    provider, ask, ledger, caplog, code, as_json
+):
+    """Neither the citizen's words nor the key stand in an error, what caused it, a log or a row."""
+    provider.lasting = repeating(code, as_json=as_json)
+
+    with pytest.raises(ParticipationError) as caught:
+        ask(connection(provider.url), asked=question(NAMING))
+
+    told = "".join(traceback.format_exception(caught.value)) + caplog.text
+    rows = ledger.execute("SELECT error FROM provider_call UNION SELECT reason FROM provider_state")
+    stored = str(rows.fetchall())
+    assert f"HTTP {code}" in stored
+    for secret in ("Gaëlle", "Ga\\u00eblle", KEY):
+        assert secret not in told + stored
+    assert f"HTTP {code}" in str(caught.value)
+
+
+def test_a_provider_in_the_house_is_not_asked_through_a_proxy(provider, second, ask, monkeypatch):
+    """A proxy of the environment stands outside, and texts for the house are not anonymised."""
+    monkeypatch.delenv("NO_PROXY")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, second.url.removesuffix("/v1"))
+
+    assert ask(connection(provider.url)).ending == "answered"
+    assert not second.requests
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ class OpenAICompatibleEngine:
             max_bytes=BYTES_BESIDE + len(texts) * self.dimensions * BYTES_PER_NUMBER,
         )
         if answer.status != HTTPStatus.OK:
-            raise_for(self.name, answer, self.api_key)
+            raise_for(self.name, answer, self.api_key, " ".join(texts))
         return self._vectors(answer, len(texts))
 
     def _vectors(self, answer: Answer, expected: int) -> list[DenseVector]:

@@ -160,6 +160,8 @@ class _Guarded(WrapperModel):
             timeout=httpx2.Timeout(provider.deadline_s, connect=exchange.CONNECT_S),
             headers={"Accept-Encoding": "identity"},
             event_hooks={"response": [_capped]},
+            # A proxy of the environment stands outside: what may go there is anonymised.
+            trust_env=provider.is_outside,
             limits=httpx2.Limits(max_connections=None),
         )
         super().__init__(_chat_model(provider, self._client))
@@ -225,8 +227,10 @@ class _Guarded(WrapperModel):
         except asyncio.CancelledError:
             self._calls.failed(self._limits, call_id, "left by its task", charge=None)
             raise
-        except Exception as error:
-            raise self._noted(call_id, _sorted(provider, error), error) from error
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is noted and sorted
+            # What is told of it leaves out the key and the citizen's words; the error itself does not.
+            found = _sorted(provider, error, question)
+            raise self._noted(call_id, found, error) from None
         charge = Charge(reply.input_tokens + reply.output_tokens, Decimal(str(reply.cost_eur or 0)))
         self._calls.answered(
             self._limits,
@@ -360,13 +364,13 @@ class _Capped(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-def _sorted(provider: Provider, error: Exception) -> ParticipationError:
+def _sorted(provider: Provider, error: Exception, question: Question) -> ParticipationError:
     """Sort whatever a call raised: does another attempt help?"""
     who, cause = provider.name, error.__cause__
     if own := _own(error):
         return UnreadableAnswerError(f"{who}: {own}") if type(own) is UnreadableAnswerError else own
     if isinstance(error, ModelHTTPError):
-        return _refused(provider, error)
+        return _refused(provider, error, question)
     if isinstance(cause, APIStatusError):
         status = f"HTTP {cause.status_code}"
         return ProviderRefusedError(f"{who}: {status}: it redirects; give its own address")
@@ -379,12 +383,13 @@ def _sorted(provider: Provider, error: Exception) -> ParticipationError:
     return UnreadableAnswerError(f"{who}: {type(error).__name__}: {said}")
 
 
-def _refused(provider: Provider, error: ModelHTTPError) -> ParticipationError:
+def _refused(provider: Provider, error: ModelHTTPError, question: Question) -> ParticipationError:
     body = error.body if isinstance(error.body, str) else json.dumps(error.body, default=str)
+    sent = " ".join(str(each) for each in question.data.values())
     headers = error.headers or {}
     answer = exchange.Answer(error.status_code, body.encode(), headers.get("retry-after"))
     try:
-        exchange.raise_for(provider.name, answer, provider.api_key)
+        exchange.raise_for(provider.name, answer, provider.api_key, sent)
     except ParticipationError as found:
         return found
 
