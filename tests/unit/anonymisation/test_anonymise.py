@@ -298,6 +298,32 @@ def test_words_that_look_like_a_surrogate_are_none():
         ("la mairie doit réparer le banc de la place", "one_case"),
         ("LA MAIRIE DOIT RÉPARER LE BANC DE LA PLACE", "one_case"),
         ("J'en ai parlé avec Rivage la semaine dernière.", "name_position"),
+        ("Le mot est à Ker-\nviel, près du port.", "name_position"),
+        ("Mon numéro : zéro six, 12, trente quatre, 56, soixante dix huit.", "number_in_words"),
+        ("Mon numéro : 06 12 trois quatre 56 78.", "number_in_words"),
+        *(
+            (f"Mon numéro : {written} le soir.", "unexplained_number")
+            for written in (
+                "O6 12 34 56 78",
+                "06 I2 34 56 78",
+                "06,12,34,56,78",
+                "06|12|34|56|78",
+                "06 * 12 * 34 * 56 * 78",
+                "06    12    34    56    78",
+                "06 → 12 → 34 → 56 → 78",
+                "06 puis 12 puis 34 puis 56 puis 78",
+                "num0612345678",
+            )
+        ),
+        ("Sa voiture, ab123cd, gêne.", "unexplained_number"),
+        ("Sa voiture, AB—123—CD, gêne.", "unexplained_number"),
+        ("Mon dossier RSA 1234567 attend.", "unexplained_number"),
+        ("Au douze, rue de la Mer, on attend.", "unexplained_number"),
+        ("Au bout de la rue de la Mer, au 12, on attend.", "unexplained_number"),
+        ("Écrivez à marin chez gmail, merci.", "disguised_word"),
+        ("Écrivez à marin%40gmail.com, merci.", "disguised_word"),
+        ("Écrivez à marin . rivage @ gmail . com, merci.", "disguised_word"),
+        ("Écrivez à marin point rivage arobase gmail point com.", "disguised_word"),
     ],
 )
 def test_what_may_be_left_is_a_doubt_and_stops_the_way_outside(text, reason):
@@ -308,6 +334,20 @@ def test_what_may_be_left_is_a_doubt_and_stops_the_way_outside(text, reason):
     with pytest.raises(AnonymisationError, match=reason) as stopped:
         anonymise_for_outside(text)
     assert isinstance(stopped.value, PermanentError)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Les horaires : 8 h 30, 12 h 15, 16 h 45 et 19 h 00 au quai.",
+        "De 2015 à 2026, les parts furent de 10, 20, 30, 40, 50 puis 60 %.",
+        "La rue de la Mer et la rue Danton : du 101 au 120, il manque deux bancs.",
+        "On peut transfor-\nmer la halle, cela coûterait 06 fois moins.",
+        "Le permis de construire et le dossier sont prêts depuis 2024.",
+    ],
+)
+def test_figures_of_the_town_are_no_doubt(text):
+    assert anonymise(text).doubts == ()
 
 
 def test_a_sound_text_goes():
