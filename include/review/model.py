@@ -3,6 +3,7 @@
 Codes are stable and stored; labels are what a moderator reads and may be worded anew.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -59,6 +60,15 @@ MAX_NOTE_CHARACTERS = 1000
 """Longer answers go back to who gave them; a citizen reads a sentence, not a page."""
 
 
+def _as_read(name: str) -> str:
+    """Write a name so that what looks alike is alike: width, case, spaces, signs that nobody sees."""
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    seen = (
+        mark for mark in plain if unicodedata.category(mark) not in {"Cf", "Cc"} or mark.isspace()
+    )
+    return " ".join("".join(seen).split())
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Who answered, as Airflow has it on record; never what a form says."""
@@ -67,13 +77,13 @@ class Person:
     name: str
 
     def is_same_as(self, other: "Person") -> bool:
-        """Say whether two records may be one person: the same login, or the same name.
+        """Say whether two records may be one person: the same login, or the same name as it is read.
 
         >>> Person("4", "anne").is_same_as(Person("", "Anne"))
         True
         """
-        return bool(self.id and self.id == other.id) or (
-            self.name.casefold() == other.name.casefold()
+        return bool(self.id and _as_read(self.id) == _as_read(other.id)) or (
+            _as_read(self.name) == _as_read(other.name)
         )
 
 

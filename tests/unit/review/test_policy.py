@@ -110,6 +110,9 @@ def test_the_longest_answers_count():
         pytest.param(ANNE, id="same"),
         pytest.param(Person("9", "anne"), id="same_name"),
         pytest.param(Person("4", "A. Le Gall"), id="same_login"),
+        pytest.param(Person("9", "ＡＮＮＥ"), id="full_width"),
+        pytest.param(Person("9", "An\u200bne"), id="unseen_sign"),
+        pytest.param(Person("9", "\u00a0Anne "), id="spaces"),
     ],
 )
 def test_a_second_look_is_another_persons(kind, same):
