@@ -180,11 +180,14 @@ def holding(pattern):
 
 
 def test_no_path_leads_from_a_draft_to_a_contribution():
-    """Drafts are written by one module and shown by one; contributions come from another one."""
+    """Drafts are written by one module and shown by one; contributions come from others."""
     writers = holding(r"INSERT\s+INTO\s+(participation\.)?contribution\b")
     drafting = holding("drafted_contribution")
 
-    assert set(writers) == {"plugins/participation/ledger/loading.py"}
+    assert set(writers) == {
+        "plugins/participation/ledger/loading.py",
+        "plugins/participation/ledger/submissions.py",  # what partners send
+    }
     assert set(drafting) == {
         "plugins/participation/ledger/drafts.py",
         "plugins/participation/ledger/document_outputs.py",  # shows them, marked as what they are
@@ -198,6 +201,7 @@ def test_no_path_leads_from_a_draft_to_a_contribution():
     assert set(holding("LedgerDrafts")) - set(drafting) == {"plugins/participation/draft_tasks.py"}
     assert not set(holding("LedgerLoading")) & set(holding("LedgerOutputs"))
     assert not set(holding("LedgerLoading")) & set(holding("LedgerDrafts"))
+    assert not set(holding(r"import submissions")) & set(holding("LedgerDrafts"))
 
 
 def test_the_database_keeps_no_draft_that_is_not_marked(model, papers, draft, ledger):
