@@ -73,4 +73,4 @@ def decision(system: RealSystem, contribution_id: str, count: int = 1) -> tuple[
             ).fetchall()
         return rows[-1] if len(rows) == count else None
 
-    return wait_for(made, 120, f"decision {count} on {contribution_id}")
+    return wait_for(made, 300, f"decision {count} on {contribution_id}")

@@ -181,7 +181,8 @@ def test_each_step_is_woken_by_an_event_of_the_one_before(system, taken_in, ledg
     """Nobody triggered the four DAGs; each document is announced once by each step."""
     for dag in FOLLOWING:
         runs = runs_of(system, dag)
-        assert {run["run_type"] for run in runs} == {"asset_triggered"}, dag
+        # Where the tests begin in the small hours, the net of the night looks once as well.
+        assert {run["run_type"] for run in runs} - {"scheduled"} == {"asset_triggered"}, dag
         assert "success" in {run["state"] for run in runs}, dag
     # Papers that other services announced in their own way are not asked for.
     ours = (
