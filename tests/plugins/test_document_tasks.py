@@ -22,6 +22,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.io import attach
 
+from include.contributions.samples import load_samples
 from include.dockets import fits
 from include.documents import themes
 from include.documents.chunking import ChunkSizes
@@ -674,7 +675,7 @@ def test_decisions_of_persons_are_labelled_examples(visit, fill):
         ("a:1", "decision:refusal_proposed"),
     ]
     assert "anne-le-bris" not in str(found)
-    assert (told["version"], told["counts"]["labelled"]) == (2, 150)
+    assert (told["version"], told["counts"]["labelled"]) == (2, len(load_samples()) + 2)
     with pytest.raises(AirflowSkipException):
         dataset_tasks.plan_dataset(visit)
 
@@ -693,7 +694,7 @@ def test_decided_contributions_leave_the_house_only_where_a_setting_says_so(visi
 
     files = {path.suffix: path.read_bytes() for path in (ObjectStoragePath(store) / TOWN).iterdir()}
     rows = [json.loads(line) for line in files[".jsonl"].splitlines()]
-    assert len(rows) == 148 + allowed
+    assert len(rows) == len(load_samples()) + allowed
     assert [row["contribution_id"] for row in rows if row["contribution_id"]] == ["a:0"] * allowed
     assert pq.read_table(io.BytesIO(files[".parquet"])).num_rows == len(rows)
     assert [row[0] for row in labelled(visit)] == ["a:0"]

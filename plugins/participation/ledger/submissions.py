@@ -34,10 +34,11 @@ FROM (SELECT DISTINCT ON (content_hash) * FROM jsonb_to_recordset(%(rows)s) AS r
 WHERE NOT EXISTS (SELECT FROM contribution c WHERE c.municipality = %(municipality)s
                   AND c.content_hash = first.content_hash)
 ORDER BY content_hash
-ON CONFLICT (municipality, content_hash) DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING contribution_id
 """
-"""Everybody inserts in the order of the hashes, so that nobody waits in a circle."""
+"""Everybody inserts in the order of the hashes, so that nobody waits in a circle. The same text from two
+at once meets itself under either key: its hash, or the id made from it."""
 
 KNOWN = """
 WITH sent AS (
