@@ -8,7 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from include.contributions.model import CATEGORY_NAMES, Category, Classification, Evidence
+from include.contributions.model import (
+    CATEGORY_NAMES,
+    Category,
+    Classification,
+    Evidence,
+    quoted_once,
+)
 from include.contributions.normalisation import Reading
 from include.contributions.patterns import EntryHit, Findings
 from include.contributions.precision import PrecisionTable
@@ -201,7 +207,7 @@ def _evidence(reading: Reading, hits: Sequence[EntryHit], answer: Answer) -> Ite
 
 
 def _reasoning(answer: Answer, declared: Category | None, evidence: Sequence[Evidence]) -> str:
-    quotes = ", ".join(dict.fromkeys(f"« {item.quote} »" for item in evidence))
+    quotes = ", ".join(f"« {quote} »" for quote in quoted_once(evidence))
     if answer.category == "undetermined":
         return "Les mots du texte ne désignent pas une catégorie plutôt qu'une autre."
     name = CATEGORY_NAMES[answer.category]

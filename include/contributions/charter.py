@@ -21,6 +21,7 @@ from include.contributions.model import (
     Evidence,
     Validation,
     Violation,
+    outermost,
 )
 from include.contributions.normalisation import CACHE_SIZE, Reading, Token, Vocabulary, fold
 from include.contributions.patterns import EntryHit, Findings, Rule, RuleHit
@@ -668,9 +669,13 @@ class Charter:
         return any(doubt.reason in whole for doubt in doubts)
 
     def _evidence(self, text: str, doubts: Iterable[Doubt]) -> tuple[Evidence, ...]:
-        """Quote each span once, in the order of the text."""
+        """Quote each span of a rule once, in the order of the text."""
         spans = {(hit.start, hit.end, hit.rule): hit for hit in doubts if hit.end > hit.start}
-        chosen = sorted(sorted(spans)[:MAX_EVIDENCE])
+        of_rule: dict[str, list[tuple[int, int]]] = {}
+        for start, end, rule in spans:
+            of_rule.setdefault(rule, []).append((start, end))
+        whole = [(*span, rule) for rule, found in of_rule.items() for span in outermost(found)]
+        chosen = sorted(whole)[:MAX_EVIDENCE]
         return tuple(
             Evidence(
                 rule=rule,
@@ -689,7 +694,7 @@ class Charter:
         return Article(reason) if reason else None
 
     def _quotes(self, text: str, doubts: Sequence[Doubt]) -> str:
-        spans = sorted({(hit.start, hit.end) for hit in doubts if hit.end > hit.start})
+        spans = outermost((hit.start, hit.end) for hit in doubts if hit.end > hit.start)
         words = dict.fromkeys(f"« {_one_line(text[start:end])} »" for start, end in spans)
         return ", ".join(list(words)[: int(self._limits["quotes_in_reasoning"])])
 

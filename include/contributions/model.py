@@ -8,6 +8,7 @@ are Pydantic models because a language model or a caller outside may fill them.
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -201,6 +202,25 @@ class Evidence(_Answer):
     start: int = Field(ge=0)
     end: int = Field(ge=0)
     quote: str
+
+
+def outermost(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Leave out every span that lies within another: its words would be quoted twice.
+
+    >>> outermost([(8, 14), (4, 14), (4, 14), (10, 20)])
+    [(4, 14), (10, 20)]
+    """
+    kept: list[tuple[int, int]] = []
+    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if not kept or end > kept[-1][1]:
+            kept.append((start, end))
+    return kept
+
+
+def quoted_once(evidence: Iterable[Evidence]) -> list[str]:
+    """Quote the words of some evidence in the order of the text, none of them twice."""
+    words = {(item.start, item.end): item.quote for item in evidence}
+    return list(dict.fromkeys(words[span] for span in outermost(words)))
 
 
 class Violation(_Answer):

@@ -23,6 +23,7 @@ from include.contributions.model import (
     Classification,
     Evidence,
     Validation,
+    quoted_once,
 )
 from include.contributions.report import (
     LISTED_PER_CATEGORY,
@@ -609,7 +610,7 @@ def _findings(validation: Validation) -> tuple[Finding, ...]:
         Finding(
             article=article,
             message=messages.get(article, ""),
-            quotes=tuple(dict.fromkeys(evidence.quote for evidence in quotes[article])),
+            quotes=tuple(quoted_once(quotes[article])),
         )
         for article in dict.fromkeys([*messages, *doubtful, *list(quotes)])
     )

@@ -68,6 +68,21 @@ def test_plain_words_propose_a_refusal_and_quote_them(text, article, frame):
         assert all(item.quote in text for item in validation.evidence)
 
 
+def test_one_insult_is_quoted_once_however_many_ways_it_is_found():
+    """The rule finds the group, and the same words again from its middle: one quote, one place."""
+    found = validate("Les gens du voyage sont tous des voleurs, qu'on leur interdise Audierne.")
+
+    assert [item.quote for item in found.evidence] == ["gens du voyage sont tous des voleurs"]
+    assert found.reasoning.count("voleurs") == 1
+
+
+def test_a_place_within_a_place_is_quoted_once():
+    """A beach and its name are one place to a reader."""
+    found = validate("La plage de Trescadec est sale.", "Mettre deux poubelles.")
+
+    assert found.reasoning.count("Trescadec") == 1
+
+
 @pytest.mark.parametrize(
     ("insert", "reason"),
     [
