@@ -7,10 +7,16 @@ theirs is one on the page, and hidden characters are shown by their code.
 import re
 from collections.abc import Iterable
 
-from include.contributions.model import Article, Assessment, Evidence, Validation
+from include.contributions.model import (
+    Article,
+    Assessment,
+    Category,
+    Evidence,
+    Validation,
+    quoted_once,
+)
 from include.contributions.report import TEXT_SHOWN_CHARACTERS
 from include.contributions.wording import (
-    age,
     category_label,
     counted,
     day_words,
@@ -69,14 +75,17 @@ Votre nom ne lui est pas donné."""
 
 
 def subject(question: Question) -> str:
-    """Name the question in a list: what it is, the first words, how long it has waited."""
+    """Name the question in a list: what it is, the first words, since when it waits.
+
+    A moment and no age: Airflow keeps the line as it was when the question was put.
+    """
     title = _TITLES.get(question.kind) or _TITLES.get(question.case_kind) or "À examiner"
     if question.fault:
         title = f"À reprendre, {title[:1].lower()}{title[1:]}"
     words = excerpt(visible(question.contribution.text), SUBJECT_CHARACTERS) or "(texte vide)"
     # A single word may be as long as the text.
     words = words if len(words) <= 2 * SUBJECT_CHARACTERS else f"{words[:SUBJECT_CHARACTERS]} …"
-    return f"{title} · « {words} » · attend depuis {age(question.waited_s)}"
+    return f"{title} · « {words} » · attend depuis le {moment(question.waiting_since)}"
 
 
 def body(question: Question) -> str:
@@ -152,8 +161,9 @@ def _text(question: Question) -> str:
     found = question.validation.evidence if question.validation else ()
     evidence = [item for item in found if raises_doubt(item)]
     head = (
-        f"{category_label(written.category)} · reçue le {day_words(question.received_on)} · "
-        f"{markdown(written.contribution_id)} · attend depuis **{age(question.waited_s)}**"
+        f"{_chosen(written.category)} · reçue le {day_words(question.received_on)} · "
+        f"{markdown(written.contribution_id)} · "
+        f"attend depuis le **{moment(question.waiting_since)}**"
     )
     parts = ["### Le texte", head]
     offset = len(written.text) - len(written.idees_ameliorations)
@@ -169,6 +179,12 @@ def _text(question: Question) -> str:
             if left := len(text) - TEXT_SHOWN_CHARACTERS:
                 parts += _cut(left)
     return "\n\n".join(parts if len(parts) > 2 else [*parts, "(texte vide)"])  # noqa: PLR2004 - title and head
+
+
+def _chosen(category: Category | None) -> str:
+    if category is None:
+        return "Sans sujet choisi par l'auteur"
+    return f"Sujet choisi par l'auteur\u00a0: {category_label(category)}"
 
 
 def _cut(left: int) -> list[str]:
@@ -206,8 +222,9 @@ def _machine(question: Question) -> str:
     validation, machine = question.validation, question.machine
     if validation is None or machine is None:
         return "Rien : l'analyse n'a pas abouti, ou son résultat ne peut pas être lu."
+    proposal = _PROPOSALS.get(machine.decision, machine.decision)
     lines = [
-        f"**{_PROPOSALS.get(machine.decision, machine.decision)}** {inert(validation.reasoning)}",
+        f"**{proposal}** {_unbroken(inert(validation.reasoning))}",
         _articles(validation, question.municipality),
         f"*À quel point s'y fier ?* {_rate(machine)} {_engine(machine)}",
     ]
@@ -232,7 +249,8 @@ def _articles(validation: Validation, municipality: str) -> str:
         found = validation.assessed.get(article, Assessment.NOT_ASSESSED)
         quotes = _quotes(validation, article)
         name = named[article].removeprefix("l'").removeprefix("la ")
-        rows.append(f"| {name[:1].upper()}{name[1:]} | {_ASSESSMENTS[found]} | {quotes or '–'} |")
+        name = _unbroken(f"{name[:1].upper()}{name[1:]}")
+        rows.append(f"| {name} | {_ASSESSMENTS[found]} | {quotes or '–'} |")
     others = _quotes(validation, None)
     return "\n".join([*rows, *(["", f"Autres mots relevés : {others}."] if others else [])])
 
@@ -241,9 +259,12 @@ def _quotes(validation: Validation, article: Article | None) -> str:
     """Quote what speaks against an article, or raised a doubt of another kind."""
     return ", ".join(
         dict.fromkeys(
-            f"« {inert(excerpt(item.quote, SUBJECT_CHARACTERS))} »"
-            for item in validation.evidence
-            if item.article is article and raises_doubt(item)
+            f"«\u00a0{inert(excerpt(quote, SUBJECT_CHARACTERS))}\u00a0»"
+            for quote in quoted_once(
+                item
+                for item in validation.evidence
+                if item.article is article and raises_doubt(item)
+            )
         )
     )
 
@@ -289,6 +310,11 @@ def _who(question: Question) -> str:
     if not names:
         return ""
     return f"**Une autre personne que {' et '.join(names)} doit répondre.**\n\n"
+
+
+def _unbroken(text: str) -> str:
+    """Keep French quotation marks on the line of the words that they hold."""
+    return text.replace("« ", "«\u00a0").replace(" »", "\u00a0»")
 
 
 def _line(text: str) -> str:

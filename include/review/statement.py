@@ -5,7 +5,7 @@ helped and how far it can be relied on, and how to answer back. Who decided is n
 knows.
 """
 
-from include.contributions.model import Validation
+from include.contributions.model import Validation, quoted_once
 from include.contributions.wording import day_words, excerpt, number, visible
 from include.review.charter_words import refusal_reason
 from include.review.model import Answer, Machine, Option, Question, raises_doubt
@@ -47,11 +47,12 @@ def quotes_for(validation: Validation | None, reason: str | None) -> list[str]:
     """Quote the citizen's words for a reason; without one all that raised a doubt."""
     if validation is None:
         return []
-    quotes = [
-        excerpt(_line(evidence.quote), QUOTE_CHARACTERS)
+    found = (
+        evidence
         for evidence in validation.evidence
         if evidence.article == reason or (reason is None and raises_doubt(evidence))
-    ]
+    )
+    quotes = [excerpt(_line(quote), QUOTE_CHARACTERS) for quote in quoted_once(found)]
     return [quote for quote in dict.fromkeys(quotes) if quote][:QUOTED]
 
 

@@ -48,10 +48,10 @@ def test_a_question_holds_all_that_a_person_needs():
         "Le maire est ⟦**un idiot**⟧, le banc du port est cassé.",
         "> Le réparer.",
         "reçue le mercredi 14 janvier 2026",
-        "attend depuis **3\u00a0jours**",
+        "attend depuis le **14/01/2026 à 09:00**",
         "La machine propose un refus. Seule une personne refuse.",
         "Ces mots visent une personne.",
-        "| Article 1 de la charte (« Pas d'attaque personnelle",
+        "| Article 1 de la charte («\u00a0Pas d'attaque personnelle",
         "Confiance 90\u00a0%",
         "avait raison 8 fois sur 9",
         "- **Refuser** : choisir un **motif**",
@@ -59,11 +59,19 @@ def test_a_question_holds_all_that_a_person_needs():
         assert part in body
 
 
-def test_the_list_says_what_waits_and_how_long():
+def test_what_is_kept_for_days_says_since_when_and_not_how_long():
+    """Airflow shows the page as it was when the question was put; an age would be wrong the next hour."""
+    soon, late = question(waited_s=60.0), question(waited_s=9 * 86_400.0)
+
+    assert page.subject(soon) == page.subject(late)
+    assert page.body(soon) == page.body(late)
+
+
+def test_the_list_says_what_waits_and_since_when():
     """The kind, the first words and the age; short enough that twenty fit a docket."""
     assert page.subject(question()) == (
         "Refus proposé · « Le maire est un idiot, le banc du port est cassé. » · "
-        "attend depuis 3\u00a0jours"
+        "attend depuis le 14/01/2026 à 09:00"
     )
     for text in ("é" * 60_000, "\u200b" * 1000, "🙂 " * 1000, " "):
         subject = page.subject(question(text, judged=None, kind="case"))
@@ -138,7 +146,7 @@ def test_words_of_no_article_are_marked_too():
     body = page.body(question(judged=found))
 
     assert "le ⟦**banc**⟧ du port" in body
-    assert "Autres mots relevés : « banc »." in body
+    assert "Autres mots relevés : «\u00a0banc\u00a0»." in body
 
 
 def test_an_unreadable_judgement_is_said_to_be_one():

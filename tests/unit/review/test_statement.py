@@ -7,6 +7,7 @@ import pytest
 from include.contributions.model import Article, Evidence
 from include.review.cases import decide, machine_of, names_group, new_receipt_code
 from include.review.model import Answer, Option
+from include.review.page import body
 from tests.unit.review.questions import (
     ANNE,
     BRUNO,
@@ -47,6 +48,19 @@ def test_a_refusal_says_all_that_it_must():
         "une autre personne réexaminera",
     ):
         assert part in words
+
+
+def test_words_within_other_words_are_quoted_once():
+    """Three matches of one insult are one insult: the author, the list and the page say so."""
+    text = "Les gens du voyage sont tous des voleurs."
+    spans = ["gens du voyage sont tous des voleurs", "du voyage sont tous des voleurs", "voleurs"]
+    asked = question(text, judged=validation(*(quoted(words, text) for words in spans)))
+
+    words = told(asked)
+
+    assert "« gens du voyage sont tous des voleurs »." in words
+    assert "« du voyage" not in words
+    assert "«\u00a0du voyage" not in body(asked)
 
 
 def test_who_decided_and_the_inner_note_stay_inside():
