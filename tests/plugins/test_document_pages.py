@@ -279,7 +279,7 @@ def test_the_report_of_a_document(see, steps, ledger):
         "2\u00a0thèmes",
         "version 1, bm25-fr-1",
     ):
-        assert f" : {gave}<br>" in shown
+        assert f"\u00a0: {gave}<br>" in shown
     old = see(f"/documents/{sha('old')}")
     assert "ancienne version" in old
     assert f'href="../documents/{sha("a")}"' in old
@@ -371,8 +371,8 @@ def test_the_report_of_an_intake_says_what_it_met(see, steps, ledger):
     shown = see(path)
 
     assert "encore en cours" in shown
-    assert "fichiers nouveaux : 1\u202f200" in shown
-    assert "documents traités : 5" in shown
+    assert "fichiers nouveaux\u00a0: 1\u202f200" in shown
+    assert "documents traités\u00a0: 5" in shown
     assert "gros.pdf" in shown
     assert "1\u00a0page mise de côté sur 2" in shown
     assert "une panne passagère" in shown
@@ -399,7 +399,7 @@ def test_the_report_of_a_later_step_shows_its_figures(see, steps, ledger):
 
     shown = see("/runs/report?dag_id=dataset_creation&run_id=run%2B1")
 
-    assert "exemples du jeu de données : 1\u202f520" in shown
+    assert "exemples du jeu de données\u00a0: 1\u202f520" in shown
     assert f'href="../documents/{sha("a")}">quai.pdf<' in shown
     assert "terminée en" in shown
 

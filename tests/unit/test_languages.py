@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from include.contributions.model import STATES, Article, Category
+from include.contributions.wording import review_reasons
 from include.documents import wording as documents
 from include.languages import FOLDER, FRENCH_LABELS, LANGUAGES, chosen, language
+from include.municipality import DATA
 from include.pages import TEMPLATES
 from include.review.model import Option
 
@@ -77,6 +79,31 @@ def test_every_code_has_its_english_words(table):
     known = {str(code) for code in FRENCH_LABELS[table]}
 
     assert known - language("en").words["labels"][table].keys() == set()
+
+
+@pytest.mark.parametrize(
+    "municipality",
+    [folder.name for folder in sorted(DATA.iterdir()) if (folder / "charter.yaml").exists()],
+)
+def test_every_reason_of_a_town_has_its_english_words(municipality):
+    """A reason added to a charter alone would stand in French on an English page."""
+    reasons = review_reasons(municipality)
+
+    assert reasons.keys() - language("en").words["labels"]["reasons"].keys() == set()
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_no_word_is_written_twice(code):
+    """Of two lines with one key YAML takes the last and is silent."""
+
+    def keys(node):
+        if isinstance(node, yaml.MappingNode):
+            named = [key.value for key, _ in node.value]
+            assert sorted(named) == sorted(set(named))
+            for _, value in node.value:
+                keys(value)
+
+    keys(yaml.compose((FOLDER / f"{code}.yaml").read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
