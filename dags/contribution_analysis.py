@@ -46,7 +46,7 @@ from participation.steps import Visit, step_task
             items={"type": "string", "minLength": 1, "maxLength": 500},
             maxItems=1000,
             title="Contribution ids",
-            description="Judge these, e.g. `samples:12`; at most 1,000.",
+            description="Judge these, e.g. formulaire-site:form-020; at most 1,000.",
         ),
         "text": Param(
             None,

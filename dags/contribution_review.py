@@ -60,8 +60,8 @@ LATE_MINUTES = 7 * 24 * 60
             type=["null", "string"],
             maxLength=100,
             title="Only this reason",
-            description="Ask only about cases opened for this reason, e.g. `mention_de_groupe`,"
-            " `refusal_proposed`; `appeal` for contested refusals.",
+            description="Ask only about cases opened for this reason, e.g. mention_de_groupe,"
+            " refusal_proposed; appeal for contested refusals.",
         ),
     },
     default_args={**DAG_DEFAULTS, "priority_weight": 1, "weight_rule": "absolute"},

@@ -54,7 +54,7 @@ from participation.steps import Visit, step_task
             minimum=0,
             maximum=draft_tasks.MAX_DRAFTS,
             title="Drafts per document",
-            description="Ask the model of the connection `participation_model` for at most so many "
+            description="Ask the model of the connection participation_model for at most so many "
             "drafted contributions per document, of at most "
             f"{draft_tasks.MAX_DOCUMENTS} documents a run. 0: none, nothing is sent.",
         )

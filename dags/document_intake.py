@@ -41,8 +41,8 @@ from participation.steps import Visit, step_task
             type=["null", "string"],
             maxLength=1000,
             title="Folder",
-            description="A folder or file of the inbox, e.g. `2026-01`, or the address of an object "
-            "store, e.g. `s3://bucket/acts`. Empty: the whole inbox, unless addresses are given.",
+            description="A folder or file of the inbox, e.g. 2026-01, or the address of an object "
+            "store, e.g. s3://bucket/acts. Empty: the whole inbox, unless addresses are given.",
         ),
         "urls": Param(
             None,

@@ -41,7 +41,7 @@ from participation.steps import Visit, step_task
             type=["null", "string"],
             maxLength=500,
             title="Folder inside the inbox",
-            description="Load only this folder or file of the inbox, e.g. `2026-01`. Empty: everything.",
+            description="Load only this folder or file of the inbox, e.g. 2026-01. Empty: everything.",
         )
     },
     default_args=DAG_DEFAULTS,

@@ -38,7 +38,7 @@ from participation.steps import Visit, step_task
             minItems=1,
             maxItems=wording_tasks.MAX_TEXTS,
             title="Contribution ids",
-            description="Suggest another wording of these, e.g. `samples:12`.",
+            description="Suggest another wording of these, e.g. formulaire-site:form-020.",
         ),
     },
     default_args=DAG_DEFAULTS,
