@@ -53,6 +53,14 @@ class Ports:
         return asdict(self)
 
 
+RUNS_LOOKED_AT = "400"
+"""At once by the scheduler: more than all DAGs together may have active.
+
+Airflow looks at the runs of a backfill last. Were the limit reached by runs that wait for a person, a
+backfill would stand still until the person has answered.
+"""
+
+
 def _reserved(wanted: int) -> int:
     try:
         return tcp_ports.reserve(wanted)
@@ -183,8 +191,7 @@ def _settings(state: StateFolder, ports: Ports, airflow_dsn: str) -> dict[str, d
             "task_instance_heartbeat_timeout": "40",
             "orphaned_tasks_check_interval": "30",
             "max_dagruns_to_create_per_loop": "50",
-            # Each look at a run with many chunks costs a tenth of a second; free slots wait meanwhile.
-            "max_dagruns_per_loop_to_schedule": "2",
+            "max_dagruns_per_loop_to_schedule": RUNS_LOOKED_AT,
         },
         "workers": {
             # With the default a finished task now and then holds its slot five seconds longer.

@@ -18,6 +18,7 @@ from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 from airflow.sdk.serde import deserialize
 from airflow.serialization.serialized_objects import DagSerialization
 
+from airflow_settings import RUNS_LOOKED_AT
 from include.errors import (
     LedgerUnavailableError,
     PermanentError,
@@ -84,6 +85,18 @@ def test_every_dag_has_limits(dag):
     assert dag.deadline
     assert dag.max_active_runs <= (MAX_OPEN if dag.dag_id == REVIEW else 8)
     assert dag.catchup is False
+
+
+def test_runs_that_wait_for_a_person_never_keep_a_backfill_from_running():
+    """The scheduler looks at backfills last, so its limit is above all other runs there may be."""
+    others = sum(dag.max_active_runs for dag in BAG.dags.values())
+    compose = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text("utf-8"))
+
+    assert int(RUNS_LOOKED_AT) > others
+    assert (
+        compose["x-airflow-environment"]["AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE"]
+        == RUNS_LOOKED_AT
+    )
 
 
 @pytest.mark.parametrize(("dag_id", "task_id"), TASKS, ids=lambda part: part)
