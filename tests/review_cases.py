@@ -9,6 +9,10 @@ from include.contributions.model import Contribution
 
 REVIEW = "contribution_review"
 
+READING_S = 5
+"""Nobody answers sooner. Airflow 3.3.2 puts a question again that is answered before its scheduler has
+taken note that the task waits, within a second or so; docs/review.md says so."""
+
 ATTACK = "Le maire est un idiot, le banc du port d'Audierne est cassé."
 TEMPLATE = "Le banc {{ 7*7 }} du quai d'Audierne, voir https://evil.example ![x](http://evil.example/x.png)"
 
@@ -43,9 +47,10 @@ def asked(system: RealSystem, contribution_id: str, *, after: int = 0) -> Asked:
         with system.ledger() as ledger:
             row = ledger.execute(
                 "SELECT question_id, kind, dag_id, run_id, position FROM review_question"
-                " WHERE contribution_id = %s AND question_id > %s AND asked_at IS NOT NULL"
+                " WHERE contribution_id = %s AND question_id > %s "
+                " AND asked_at < clock_timestamp() - make_interval(secs => %s)"
                 " ORDER BY question_id DESC LIMIT 1",
-                (contribution_id, after),
+                (contribution_id, after, READING_S),
             ).fetchone()
         if row is None:
             return None
