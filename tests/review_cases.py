@@ -47,7 +47,7 @@ def asked(system: RealSystem, contribution_id: str, *, after: int = 0) -> Asked:
         with system.ledger() as ledger:
             row = ledger.execute(
                 "SELECT question_id, kind, dag_id, run_id, position FROM review_question"
-                " WHERE contribution_id = %s AND question_id > %s "
+                " WHERE contribution_id = %s AND question_id > %s"
                 " AND asked_at < clock_timestamp() - make_interval(secs => %s)"
                 " ORDER BY question_id DESC LIMIT 1",
                 (contribution_id, after, READING_S),
