@@ -11,7 +11,10 @@ REVIEW = "contribution_review"
 
 READING_S = 5
 """Nobody answers sooner. Airflow 3.3.2 puts a question again that is answered before its scheduler has
-taken note that the task waits, within a second or so; docs/review.md says so."""
+taken note that the task waits, within a second or so, longer where the machine is busy; docs/review.md
+says so, and ``answer`` does what it tells scripts to do."""
+
+TAKEN = frozenset({"success", "skipped", "failed", "upstream_failed"})
 
 ATTACK = "Le maire est un idiot, le banc du port d'Audierne est cassé."
 TEMPLATE = "Le banc {{ 7*7 }} du quai d'Audierne, voir https://evil.example ![x](http://evil.example/x.png)"
@@ -63,6 +66,29 @@ def asked(system: RealSystem, contribution_id: str, *, after: int = 0) -> Asked:
         return Asked(question_id, kind, path, found.json())
 
     return wait_for(put, 180, f"a question about {contribution_id}")
+
+
+def answer(system: RealSystem, question: Asked, login: str, option: str, **form: Any) -> Any:
+    """Answer as a script does: see that the question is gone, answer once more where it came back.
+
+    Returns:
+        The response to the first answer; one that Airflow refused is not repeated.
+    """
+    body = {"chosen_options": [option], "params_input": form}
+    first = system.patch(f"{question.path}/hitlDetails", body, login)
+    if first.status_code != 200:
+        return first
+
+    def taken() -> bool:
+        state = system.get(question.path, "admin").json().get("state")
+        if state == "awaiting_input":
+            detail = system.get(f"{question.path}/hitlDetails", "admin").json()
+            if not detail["response_received"]:
+                system.patch(f"{question.path}/hitlDetails", body, login)
+        return state in TAKEN
+
+    wait_for(taken, 180, f"the answer to question {question.question_id} to be taken")
+    return first
 
 
 def decision(system: RealSystem, contribution_id: str, count: int = 1) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import pytest
 
 from participation.ledger.review import file_appeal
 from participation.settings import Settings
-from tests.review_cases import ATTACK, REVIEW, TEMPLATE, asked, decision, judged
+from tests.review_cases import ATTACK, REVIEW, TEMPLATE, answer, asked, decision, judged
 
 pytestmark = [pytest.mark.airflow, pytest.mark.postgres]
 
@@ -23,11 +23,6 @@ def cases(system):
     judged(system, DAY, texts)
     system.start_run(REVIEW, "e2e-review", {"only_day": DAY.isoformat()})
     return {name: asked(system, name) for name in texts}
-
-
-def answer(system, question, login, option, **form):
-    body = {"chosen_options": [option], "params_input": form}
-    return system.patch(f"{question.path}/hitlDetails", body, login)
 
 
 def decisions(ledger, contribution_id):
