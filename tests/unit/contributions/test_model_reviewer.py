@@ -174,7 +174,7 @@ REFUSE = {"decision": "refusal_proposed"}
         ),
         pytest.param(
             GOOD,
-            lambda _: Reply("{}", "cut_off", "house", "small"),
+            lambda asked: Reply(json.dumps(sound(asked)), "cut_off", "house", "small"),
             "review",
             "unreadable_answer",
             id="cut_off",
