@@ -94,10 +94,13 @@ WHERE noted_at > now() - interval '30 days' ORDER BY noted_at DESC LIMIT 10
 """
 
 FAILED = """
-SELECT count(*)::int AS count FROM step_metric
+SELECT count(*)::int AS count FROM (
+    SELECT municipality, status, started_at FROM step_metric ORDER BY metric_id DESC LIMIT 20000
+) AS newest
 WHERE municipality = %(municipality)s AND status IN ('failed', 'timeout')
   AND started_at > now() - interval '1 day'
 """
+"""Of the newest attempts: more than any town makes in a day, and the table keeps those of years."""
 
 HAS_PROVIDERS = """
 SELECT to_regclass('provider_call') IS NOT NULL AND to_regclass('provider_state') IS NOT NULL
