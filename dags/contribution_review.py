@@ -6,8 +6,9 @@ it comes. The questions stand in **Browse → Required Actions**; how to answer 
 
 * **Reads** `review_case`, `appeal`, `contribution`, `step_result`. **Writes** `review_question`,
   `decision`, `labelled_sample`; a decision moves the contribution's state by itself.
-* **At most** 20 questions a run and 200 open at once, over all runs, the oldest first, whatever they
-  speak of. Several runs may wait at once; nobody is asked the same thing twice.
+* **At most** 20 questions a run and 200 open at once, over all runs: first an answer that did not count
+  and an appeal, then the oldest, whatever they speak of. Several runs may wait at once; nobody is asked
+  the same thing twice.
 * **An answer that cannot count** (a refusal without a reason, the wrong person, a sentence that is too
   long) is recorded nowhere. The case is asked again within seconds, with the reason.
 * **Nothing is answered by default**: a question waits until somebody answers it.

@@ -31,6 +31,9 @@ DOMAIN_LOCK = ROOT / "requirements-domain.txt"
 WHOLE, DOMAIN = ROOT / ".venv", ROOT / ".venv-domain"
 SAMPLES = ROOT / "include" / "samples"
 NEEDED_GB = 3
+# Two processes: the end-to-end tests share one running system, mostly wait, and stay in one of them
+# (tests/conftest.py groups them); a second copy of that system would need another machine.
+AT_ONCE = ("-q", "-n", "2", "--dist", "loadgroup")
 
 HELP = """\
 make run [DATA=folder] [ONESHOT=1]   judge contributions, read papers, in Airflow's UI
@@ -120,12 +123,11 @@ def test() -> int:
     """The domain in an environment without Airflow, then the rest; ARGS names some tests instead."""
     if arguments := extra_arguments():
         return in_environment("-m", "pytest", *arguments)
-    domain = ["include", "tests/unit"]
-    code = call(domain_environment(), "-m", "pytest", "-q", *domain)
+    code = call(domain_environment(), "-m", "pytest", *AT_ONCE, "include", "tests/unit")
     apart = {"unit", "services", "__pycache__"}
     folders = (each.name for each in (ROOT / "tests").iterdir() if each.is_dir())
     rest = [f"tests/{name}" for name in sorted(folders) if name not in apart]
-    return max(code, in_environment("-m", "pytest", "-m", "not services", *rest))
+    return max(code, in_environment("-m", "pytest", "-m", "not services", *AT_ONCE, *rest))
 
 
 def test_services() -> int:

@@ -57,6 +57,24 @@ def test_the_oldest_come_first_whatever_they_speak_of(ledger):
     assert asked_about(ledger, "run-1") == [f"form:{number}" for number in range(9, 3, -1)]
 
 
+def test_what_a_person_just_sent_comes_before_the_rest(ledger):
+    """However many wait: an answer that did not count is asked again next, then an appeal."""
+    for number in range(3):
+        add_case(ledger, number)
+    decide_once(ledger, "form:0", "first")
+    (again,) = ledger.execute(
+        "SELECT question_id FROM review_question WHERE contribution_id = 'form:2'"
+    ).fetchone()
+    for number in range(10, 40):
+        add_case(ledger, number, hours=100)
+    file_appeal(ledger, TOWN, "form:0", "Je ne vends rien.")
+    reviews(ledger, "first").send_back(again, "Un refus demande un motif.")
+
+    reviews(ledger).claim(20)
+
+    assert asked_about(ledger, "run-1")[:2] == ["form:2", "form:0"]
+
+
 def test_texts_that_name_a_group_wait_no_longer(ledger):
     """Of cases that came in turn, both kinds are asked in turn: no kind is passed over."""
     for number in range(60):

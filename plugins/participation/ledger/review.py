@@ -59,7 +59,11 @@ WITH waiting AS (
 )
 SELECT contribution_id, review_case_id, appeal_id, waiting_since,
        CASE WHEN appeal_id IS NOT NULL THEN 'appeal'
-            WHEN said = '{Option.ESCALATE}' THEN 'escalation' ELSE 'case' END AS kind
+            WHEN said = '{Option.ESCALATE}' THEN 'escalation' ELSE 'case' END AS kind,
+       CASE WHEN (SELECT closed_as FROM review_question q
+                  WHERE q.contribution_id = waiting.contribution_id
+                  ORDER BY question_id DESC LIMIT 1) = 'returned' THEN 1
+            WHEN appeal_id IS NOT NULL THEN 2 ELSE 3 END AS turn
 FROM waiting
 WHERE (appeal_id IS NOT NULL
        OR decision_id IS NULL AND review_case_id IS NOT NULL
@@ -68,7 +72,10 @@ WHERE (appeal_id IS NOT NULL
   AND (%(day)s::date IS NULL OR received_on = %(day)s::date)
   AND (%(reason)s::text IS NULL OR reason = %(reason)s)
 """
-"""What a person should be asked now and is not. Whether a text names a group has no say in it."""
+"""What a person should be asked now and is not. Whether a text names a group has no say in it.
+
+``turn`` puts first what somebody sits before: an answer that did not count, then an appeal.
+"""
 
 FACTS = """
 SELECT q.question_id, q.kind, q.waiting_since, q.closed_as, q.answer, q.dag_id, q.run_id,
@@ -140,6 +147,7 @@ class Reviews(AttemptLedger):
     ) -> list[Claimed]:
         """Take what has waited longest, up to ``limit`` for this run, and return all of this run's.
 
+        An answer that did not count and an appeal come before: a person just sent them.
         Asked again by the same run it returns the same questions in the same places, answered ones
         too, and adds what there is still room for: an instance of ``ask`` never gets another question.
         """
@@ -157,9 +165,9 @@ class Reviews(AttemptLedger):
                 " waiting_since, dag_id, run_id, position, claimed_until)"
                 " SELECT contribution_id, review_case_id, appeal_id, kind, waiting_since,"
                 " %(dag_id)s, %(run_id)s,"
-                " %(taken)s - 1 + row_number() OVER (ORDER BY waiting_since, contribution_id),"
+                " %(taken)s - 1 + row_number() OVER (ORDER BY turn, waiting_since, contribution_id),"
                 " now() + make_interval(mins => %(minutes)s)"
-                f" FROM ({DUE} ORDER BY waiting_since, contribution_id LIMIT %(room)s) AS due",
+                f" FROM ({DUE} ORDER BY turn, waiting_since, contribution_id LIMIT %(room)s) AS due",
                 {**names, "taken": taken, "room": room},
             )
             rows = self.connection.execute(
