@@ -27,6 +27,7 @@ from bench import (  # noqa: E402 - the path comes first
     overhead,
     precision,
     reviewer,
+    routes,
     scale,
 )
 
@@ -41,6 +42,7 @@ SIZES = {
     "reviewer": [1_200],
     "documents": [100],
     "document_scale": [100, 500, 2_000],
+    "routes": [100_000],
 }
 QUICK = {
     "scale": [1_000],
@@ -50,6 +52,7 @@ QUICK = {
     "reviewer": [300],
     "documents": [20],
     "document_scale": [100],
+    "routes": [2_000],
 }
 
 MEASURES: dict[str, Callable[[list[int]], dict[str, Any]]] = {
@@ -60,6 +63,7 @@ MEASURES: dict[str, Callable[[list[int]], dict[str, Any]]] = {
     "reviewer": reviewer.measure,
     "documents": documents.measure,
     "document_scale": document_scale.measure,
+    "routes": routes.measure,
 }
 TABLES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "scale": scale.table,
@@ -69,6 +73,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "reviewer": reviewer.table,
     "documents": documents.table,
     "document_scale": document_scale.table,
+    "routes": routes.table,
 }
 LOOKS_AROUND: dict[str, Callable[..., dict[str, Any]]] = {
     "anonymisation": anonymisation.measure,
@@ -85,6 +90,7 @@ TITLES = {
     "anonymisation": "What the anonymisation finds",
     "documents": "Documents to searchable chunks",
     "document_scale": "From a folder of documents to the dataset",
+    "routes": "Routes and pages",
 }
 
 
