@@ -33,20 +33,6 @@ MISTAKES_KEPT = 200
 TEXT_CHARACTERS = 4_000
 QUOTES_KEPT = 5
 
-KIND_LABELS = {
-    "clean": "Texte correct",
-    "paired": "Texte correct, écrit avec et sans groupe",
-    "licit_trap": "Texte piège, permis",
-    "doubtful": "Texte douteux",
-    "personal_attack": "Attaque personnelle",
-    "discrimination": "Discrimination",
-    "spam": "Spam ou publicité",
-    "off_topic": "Sans lien avec la commune",
-    "false_information": "Fausse information",
-    "manipulation": "Tentative de manipulation",
-    "refused": "Refusé pour une autre raison",
-}
-
 GOT_LABELS = {
     "accept": "acceptée",
     "review": "à une personne",
@@ -463,30 +449,15 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{wording.number(share * 100, 0)}\u00a0%"
 
 
-def _figure(value: float | None, name: str = "") -> str:
-    r"""Write a figure in the unit that its name says: milliseconds, a bare number, or percent.
-
-    >>> _figure(0.0182, "leak"), _figure(1.234, "latency_p50_ms"), _figure(0.0188, "brier")
-    ('1,8\xa0%', '1,2\u202fms', '0,019')
-    """
-    if value is None:
-        return "–"
-    if name.endswith("_ms"):
-        return f"{wording.number(value, 1)}{wording.THIN_SPACE}ms"
-    if name in {"brier", "cost_mean"}:
-        return wording.number(value, 3)
-    return f"{wording.number(value * 100, 1)}\u00a0%"
-
-
 @cache
 def _environment() -> Environment:
     made = environment(shown, keep_trailing_newline=True)
     made.filters.update(
         category=wording.category_label,
         csp_hash=_csp_hash,
-        figure=_figure,
+        figure=wording.score_figure,
         got=lambda key: GOT_LABELS.get(key, key),
-        kind=lambda key: KIND_LABELS.get(key, key),
+        kind=lambda key: wording.KIND_LABELS.get(key, key),
         origin=lambda key: ORIGIN_LABELS.get(key, key),
         percent=_percent,
         score_label=wording.score_label,

@@ -485,7 +485,7 @@ def _environment(form: str) -> Environment:
         quoted=_block_quote,
         reason=_reason,
         record=wording.record_words,
-        score=_score,
+        score=wording.score_figure,
         score_label=wording.score_label,
     )
     made.globals.update(state_labels=wording.STATE_LABELS)
@@ -502,19 +502,6 @@ def _block_quote(text: str, indent: str = "") -> Markup:
     lines = wording.markdown(text).strip().split("\n")
     quoted = "\n".join(f"{indent}> {line}  ".rstrip(" ") + "  " for line in lines)
     return Markup(quoted)  # noqa: S704 - escaped for Markdown just here
-
-
-def _score(value: str | float | None) -> str:
-    match value:
-        case None:
-            return "–"
-        case bool():
-            return "oui" if value else "non"
-        case int():
-            return wording.number(value)
-        case float():
-            return wording.number(value, 4)
-    return value
 
 
 @pass_context

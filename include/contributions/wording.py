@@ -156,8 +156,29 @@ SCORE_LABELS = {
     "latency_p50_ms": "Temps de réponse médian",
     "latency_p95_ms": "Temps de réponse, 95\u00a0% des textes en moins de",
     "cost_mean": "Coût moyen par texte",
+    "mistake_count": "Exemples dont l'issue n'était pas acceptable",
 }
 """In the order in which they are shown; other measures follow under their own names."""
+
+KIND_LABELS = {
+    "clean": "Texte correct",
+    "paired": "Texte correct, écrit avec et sans groupe",
+    "licit_trap": "Texte piège, permis",
+    "doubtful": "Texte douteux",
+    "personal_attack": "Attaque personnelle",
+    "discrimination": "Discrimination",
+    "spam": "Spam ou publicité",
+    "off_topic": "Sans lien avec la commune",
+    "false_information": "Fausse information",
+    "manipulation": "Tentative de manipulation",
+    "refused": "Refusé pour une autre raison",
+}
+
+SCORE_GROUPS = {
+    "agreement_by_kind": ("Accord sur l'issue", KIND_LABELS),
+    "top1_by_category": ("Sujet juste du premier coup", CATEGORY_LABELS),
+}
+"""Measures that stand once for each kind of text or each subject, as ``<group>.<member>``."""
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, other than tab and line feed
@@ -363,8 +384,47 @@ def note_sentences(metadata: object) -> tuple[str, ...]:
 
 
 def score_label(name: str) -> str:
-    """Say a measure in French words; an unknown one keeps its name."""
+    r"""Say a measure in French words; an unknown one keeps its name.
+
+    >>> score_label("leak")[:12], score_label("agreement_by_kind.spam")
+    ('Textes contr', "Accord sur l'issue\xa0: spam ou publicité")
+    """
+    group, _, member = name.partition(".")
+    if group in SCORE_GROUPS and member:
+        said, labels = SCORE_GROUPS[group]
+        words = labels.get(member, member)
+        return f"{said}\u00a0: {words[:1].lower()}{words[1:]}"
     return SCORE_LABELS.get(name, name)
+
+
+def score_place(name: str) -> tuple[int, int]:
+    """Say where a measure stands among others: the known ones first, a group in its own order."""
+    group, _, member = name.partition(".")
+    known, groups = list(SCORE_LABELS), list(SCORE_GROUPS)
+    if group in SCORE_GROUPS:
+        members = list(SCORE_GROUPS[group][1])
+        inner = members.index(member) if member in members else len(members)
+        return len(known) + groups.index(group), inner
+    return (known.index(name) if name in known else len(known) + len(groups)), 0
+
+
+def score_figure(value: str | float | None, name: str = "") -> str:
+    r"""Write a measure in the unit that its name says: milliseconds, a bare number, or percent.
+
+    >>> score_figure(0.0182, "leak"), score_figure(1.234, "latency_p50_ms")
+    ('1,8\xa0%', '1,2\u202fms')
+    >>> score_figure(0.0188, "brier"), score_figure(1200, "mistake_count")
+    ('0,019', '1\u202f200')
+    """
+    if value is None or isinstance(value, str):
+        return value or "–"
+    if name.endswith("_ms"):
+        return f"{number(value, 1)}{THIN_SPACE}ms"
+    if name.endswith("_count"):
+        return number(value)
+    if name in {"brier", "cost_mean"}:
+        return number(value, 3)
+    return f"{number(value * 100, 1)}\u00a0%"
 
 
 def review_reasons(municipality: str) -> Mapping[str, str]:

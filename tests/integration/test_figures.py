@@ -1,4 +1,5 @@
 import json
+import re
 import secrets
 from datetime import date, timedelta
 from itertools import count
@@ -7,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from include.contributions import report, wording
+from include.contributions import report, scoring, wording
 from include.contributions.model import (
     Article,
     Category,
@@ -18,6 +19,7 @@ from include.contributions.model import (
     Violation,
     content_hash,
 )
+from include.contributions.reviewer import embedded_reviewer
 from include.errors import ReconciliationError
 from participation.defaults import late_after
 from participation.ledger import connect, migrate
@@ -587,6 +589,42 @@ def test_the_evaluation_of_the_day_is_preferred(town):
         report.Measure("mistake_count", 2),
     )
     assert not latest.passed
+
+
+@pytest.mark.parametrize("render", [report.render_html, report.render_markdown])
+def test_a_moderator_reads_the_measures_in_french(town, render):
+    """No key of the code, no fraction and no empty row stands among the measures of a real card."""
+    card = scoring.score_reviewer(scoring.load_samples()[::3], embedded_reviewer())
+    town.execute(
+        "INSERT INTO evaluation (municipality, received_on, engine, rubric_version,"
+        " sample_count, scores, passed) VALUES (%s, %s, 'embedded', %s, %s, %s, true)",
+        town.name,
+        town.day,
+        RUBRIC,
+        card.sample_count,
+        json.dumps(card.as_dict()),
+    )
+
+    day = town.report()
+    said = render(day)
+    rows = re.findall(
+        r'<tr><th scope="row">([^<]*)</th><td>([^<]*)</td><td>([^<]*)</td><td>[\d\s]*</td></tr>'
+        r"|^\| ([^|]*) \| ([^|]*) \| ([^|]*) \| [\d\s]* \|$",
+        said[said.index("Intervalle à 95") :],
+        re.MULTILINE,
+    )
+    shown = [[part for part in row if part] for row in rows]
+
+    assert len(shown) == len(day.evaluation.measures) > 15
+    for label, value, interval in shown:
+        assert label[0].isupper()
+        assert "_" not in label
+        assert re.fullmatch(r"\d[\d\s,]*(\s%|\sms)?", value)
+        assert "0." not in interval
+    labels = [label for label, *_ in shown]
+    assert len(set(labels)) == len(labels)
+    assert "médian" not in "".join(labels)
+    assert labels[0] == wording.SCORE_LABELS["leak"]
 
 
 def test_lists_are_bounded_and_counts_exact(town):

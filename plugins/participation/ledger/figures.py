@@ -48,10 +48,10 @@ from include.contributions.report import (
     ordered_categories,
 )
 from include.contributions.wording import (
-    SCORE_LABELS,
     failure_words,
     late_words,
     note_sentences,
+    score_place,
 )
 from include.errors import ReconciliationError
 from include.pages import Listing
@@ -629,24 +629,24 @@ def _read(form: type[Answer], output: Any) -> tuple[Answer | None, str | None]:
 
 
 def _measures(scores: Any, prefix: str = "") -> Iterator[Measure]:
-    """Yield every single figure of nested scores under a dotted name; lists are not figures."""
+    """Yield what was measured of nested scores, each figure under a dotted name.
+
+    Lists, names and what has no value are no figures; how many samples there were is said above them.
+    """
     match scores:
         case {"value": value, "low": low, "high": high, "n": n}:
-            yield Measure(prefix, value, low, high, n)
+            if value is not None:
+                yield Measure(prefix, value, low, high, n)
         case Mapping():
             for name, value in scores.items():
                 is_envelope = not prefix and name == "scores"
                 inner = "" if is_envelope else f"{prefix}.{name}" if prefix else str(name)
                 yield from _measures(value, inner)
-        case None | str() | int() | float():
+        case int() | float() if prefix != "sample_count":
             yield Measure(prefix, scores)
 
 
 def _ordered(measures: Iterable[Measure]) -> tuple[Measure, ...]:
     """Put the measures with a known name first, in their order."""
-    known = list(SCORE_LABELS)
-    found = sorted(
-        measures,
-        key=lambda measure: known.index(measure.name) if measure.name in known else len(known),
-    )
+    found = sorted(measures, key=lambda measure: score_place(measure.name))
     return tuple(found[:MAX_SCORES])
