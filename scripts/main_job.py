@@ -74,6 +74,8 @@ TIME_LIMIT_S = 2 * 3600
 SHOWN_WAITING = 3
 """Files named under the table; ``summary.json`` names all of them."""
 
+SET_ASIDE_PAGE = "/participation/documents/set-aside"
+
 
 class JobFailedError(Exception):
     """The run did not do what it was for; the message is the reason."""
@@ -456,6 +458,7 @@ def document_figures(found: IntakeFigures | None, seconds: float) -> dict[str, A
     """The figures of the document workflow, as ``summary.json`` names them."""
     names = (
         "documents",
+        "document_duplicates",
         "pages_in",
         "pages_read",
         "pages_ocr",
@@ -474,6 +477,7 @@ def document_table(figures: Mapping[str, Any]) -> Table:
         figures,
         {
             "documents": "documents",
+            "document_duplicates": "files with the bytes of another",
             "pages_in": "pages",
             "pages_read": "pages read",
             "pages_ocr": "of these by OCR",
@@ -481,7 +485,7 @@ def document_table(figures: Mapping[str, Any]) -> Table:
             "chunks": "chunks in the index",
             "documents_set_aside": "files set aside",
             "documents_waiting": "files that wait for another run",
-            "document_seconds": "seconds",
+            "document_seconds": "seconds for documents",
         },
     )
 
@@ -497,8 +501,8 @@ def summary_table(figures: Mapping[str, Any]) -> Table:
         "refused": "refused by a person",
         "quarantined": "quarantined",
         "pending": "pending",
-        "seconds": "seconds",
-        "items_per_s": "items/s",
+        "seconds": "seconds for contributions",
+        "items_per_s": "contributions/s",
     }
     return _table(figures, names)
 
@@ -525,16 +529,20 @@ def waiting_line(waiting: Sequence[str]) -> str:
 
 def show_end(display: Display, state: StateFolder, figures: Mapping[str, Any]) -> None:
     """The table, what is not in it yet, where to look, and once the passwords."""
+    is_closed = os.environ.get("ONESHOT") == "1"
     display.console.print(summary_table(figures))
     if figures["waiting"]:
         display.say(waiting_line(figures["waiting"]))
     if any(figures[name] for name in ("documents", "documents_set_aside", "documents_waiting")):
         display.console.print(document_table(figures))
         display.say('ask them: make search Q="..."')
+        if figures["pages_set_aside"] or figures["documents_set_aside"]:
+            ui = "the UI's " if is_closed else figures["ui"]
+            display.say(f"set aside: each with its reason on {ui}{SET_ASIDE_PAGE}")
         if figures["pages_set_aside"] and (why := obstacle(OcrSettings())):
             display.say(f"OCR: {why}")
     display.say(f"report: {figures['report'] or 'none yet'}")
-    if os.environ.get("ONESHOT") == "1":
+    if is_closed:
         display.say("UI:     closed with this run; `make run` opens it on the same data")
         return
     display.say(f"UI:     {figures['ui']}")

@@ -221,6 +221,9 @@ def test_the_figures_of_an_intake_tell_what_waits_from_what_is_set_aside(steps):
     since = steps.rows("SELECT now()")[0][0]
     for name in ("read", "waits", "aside"):
         steps.keep(f"{name}.pdf", name)
+    for name in ("read", "aside"):
+        steps.keep(f"copy of {name}.pdf", name)
+    Steps(steps.connection, "ailleurs").keep("theirs.pdf", "read")
     steps.parse("read", "Le port est ensablé.")
     steps.documents.set_aside("aside.pdf", sha("aside"), "parse", UNREADABLE, PARSER)
     other = Steps(steps.connection, "ailleurs")
@@ -229,6 +232,7 @@ def test_the_figures_of_an_intake_tell_what_waits_from_what_is_set_aside(steps):
     found = document_books.of_intake(steps.connection, TOWN, bm25.ENGINE, since, "run-1")
 
     assert (found.documents, found.documents_waiting, found.documents_set_aside) == (1, 1, 1)
+    assert found.document_duplicates == 2
 
 
 def test_chunks_of_a_text_that_is_gone_are_dropped(steps):

@@ -1,6 +1,7 @@
 import doctest
 import io
 import itertools
+import re
 
 import pytest
 from hypothesis import given
@@ -124,6 +125,37 @@ def test_files_that_wait_are_shown_under_the_table(tmp_path, monkeypatch, waitin
 
     lines = display.console.export_text().splitlines()
     assert [line for line in lines if line.startswith("waiting")] == ([said] if said else [])
+
+
+def shown_at_the_end(tmp_path, monkeypatch, **figures):
+    monkeypatch.setenv("STATE", str(tmp_path / "state"))
+    display = main_job.Display(tmp_path / "supervisor.log")
+    display.console = Console(record=True, file=io.StringIO(), width=200)
+    main_job.show_end(display, StateFolder.from_environment(), FIGURES | {"waiting": []} | figures)
+    return display.console.export_text()
+
+
+def test_each_row_of_the_end_has_a_name_of_its_own(tmp_path, monkeypatch):
+    """Two workflows took their time, and the reader sees which took how long."""
+    shown = shown_at_the_end(
+        tmp_path, monkeypatch, documents=2, document_duplicates=1, seconds=3.5, document_seconds=7.5
+    )
+
+    rows = dict(re.findall(r"^(\S.*?) {2,}([\d.,]+) *$", shown, re.MULTILINE))
+    names = re.findall(r"^(\S.*?) {2,}[\d.,]+ *$", shown, re.MULTILINE)
+    assert len(names) == len(rows)
+    assert rows["seconds for contributions"] == "3.5"
+    assert rows["seconds for documents"] == "7.5"
+    assert rows["files with the bytes of another"] == "1"
+
+
+@pytest.mark.parametrize("what", ["pages_set_aside", "documents_set_aside", None])
+def test_the_end_says_where_what_was_not_read_is_listed(tmp_path, monkeypatch, what):
+    """Not only how many: the page with the reason of each."""
+    told = shown_at_the_end(tmp_path, monkeypatch, documents=2, **({what: 3} if what else {}))
+
+    address = f"{StandingClient.address}/participation/documents/set-aside"
+    assert (address in told) is (what is not None)
 
 
 @pytest.mark.parametrize(("left", "oneshot"), [(0, ""), (3, ""), (3, "1")])

@@ -57,7 +57,10 @@ SELECT count(d.document_id)::int, coalesce(sum(d.page_count), 0)::int,
                                   = (d.document_id, d.text_hash)))::int,
        count(*) FILTER (WHERE d.parsed_at IS NULL AND NOT EXISTS (
            SELECT FROM document_set_aside s WHERE s.document_id = seen.document_id
-           AND s.municipality = %(municipality)s AND s.resolved_at IS NULL))::int
+           AND s.municipality = %(municipality)s AND s.resolved_at IS NULL))::int,
+       (SELECT count(*) - count(DISTINCT o.document_id) FROM document_origin o
+        WHERE o.municipality = %(municipality)s AND o.superseded_at IS NULL
+        AND o.last_seen_at >= %(since)s)::int
 FROM seen LEFT JOIN document d USING (document_id)
 """
 
@@ -85,7 +88,7 @@ class IntakeFigures:
     """What one look at the sources met.
 
     ``unanswered`` are read and not yet in the live index; ``documents_waiting`` are kept, and neither
-    read nor set aside.
+    read nor set aside. ``document_duplicates`` are places beyond the first where the same bytes lie.
     """
 
     documents: int
@@ -97,6 +100,7 @@ class IntakeFigures:
     documents_set_aside: int
     unanswered: int
     documents_waiting: int
+    document_duplicates: int
 
 
 def balance(connection: Connection, municipality: str, parser_version: str) -> Books:
