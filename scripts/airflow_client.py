@@ -5,6 +5,7 @@ twice: runs carry an id of ours.
 """
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -116,6 +117,13 @@ class AirflowClient:
     def backfill_is_done(self, backfill_id: int) -> bool:
         """Say whether every run of a backfill ended."""
         return self._get(f"/backfills/{backfill_id}")["completed_at"] is not None
+
+    def has_connection(self, conn_id: str) -> bool:
+        """Say whether a connection is there, in the environment of the components or in Airflow."""
+        if f"AIRFLOW_CONN_{conn_id}".upper() in os.environ:
+            return True
+        found = self._call("GET", f"/connections/{conn_id}", accepted=(404,))
+        return found.get("connection_id") == conn_id
 
     def _pages(self, path: str, key: str, **query: Any) -> Iterator[dict[str, Any]]:
         offset = 0

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from airflow_client import FINAL_STATES, AirflowClient, AirflowError, Run
 from include.contributions.model import STATES
+from include.contributions.reviewer import embedded_reviewer
 from include.contributions.sources.dates import PARIS
 from include.documents.embedding.bm25 import ENGINE
 from include.documents.intake import FoundFile, find_files
@@ -31,9 +32,9 @@ from include.documents.parsing import OcrSettings
 from include.documents.parsing.ocr import obstacle
 from participation.ledger import connect
 from participation.ledger.document_books import IntakeFigures, of_intake
-from participation.ledger.reports import report_path
+from participation.ledger.reports import fresh_reports, report_path
 from participation.ledger.summary import now, of_inbox
-from participation.settings import Settings
+from participation.settings import LLM_CONN_ID, Settings
 from state_folder import StateFolder
 
 LOAD, ANALYSIS, CHAIN = "load_contributions", "contribution_analysis", "daily_chain"
@@ -182,7 +183,7 @@ class MainJob:
         today = datetime.now(PARIS).date()
         if holds_contributions(self.inbox):
             self.load_and_analyse()
-            for first, last in day_ranges(self.days(), before=today):
+            for first, last in day_ranges(self.days_to_do(), before=today):
                 self.backfill(first, last)
             self.report_today(today)
             figures = self.figures(time.monotonic() - began, today)
@@ -321,6 +322,29 @@ class MainJob:
     def days(self) -> list[date]:
         """Days of the inbox's contributions."""
         return [date.fromisoformat(day) for day in self.inbox_figures()["days"]]
+
+    def days_to_do(self) -> list[date]:
+        """Days of the inbox but those that a backfill would leave as they are.
+
+        With a connected model only Airflow knows under which rubric it judges now: then all days.
+        """
+        days = self.days()
+        with connect(os.environ["LEDGER_DSN"]) as connection:
+            reports = fresh_reports(connection, self.town, days)
+        if not reports or self.client.has_connection(LLM_CONN_ID):
+            return days
+        rubric = embedded_reviewer(self.town).rubric_version
+        done = {
+            each.day
+            for each in reports
+            if each.rubrics <= {rubric} and Path(each.html_path).exists()
+        }
+        if done:
+            self.display.say(
+                f"{len(done)} of {len(days)} days are left alone: all judged under {rubric}, and nothing"
+                " changed since their reports"
+            )
+        return [day for day in days if day not in done]
 
     def inbox_figures(self) -> dict[str, Any]:
         """What the ledger holds of the inbox."""

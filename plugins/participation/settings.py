@@ -11,7 +11,8 @@ from include.errors import ConfigurationError
 PROJECT = Path(__file__).parents[2]
 
 EMBEDDINGS_CONN_ID = "participation_embeddings"
-"""Named here, where no Airflow is loaded: ``make search`` reads the connection too."""
+LLM_CONN_ID = "participation_llm"
+"""Both named here, where no Airflow is loaded: ``make search`` and ``make run`` ask for them too."""
 
 
 class Settings(BaseSettings):

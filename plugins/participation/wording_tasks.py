@@ -11,10 +11,11 @@ from include.contributions.model_wording import suggest_wording
 from include.contributions.reviewer import embedded_reviewer
 from include.errors import ConfigurationError
 from participation import reviewing
-from participation.hooks.language_models import LLM_CONN_ID, ConnectedModel, connected_chain
+from participation.hooks.language_models import ConnectedModel, connected_chain
 from participation.ledger.connection import connect
 from participation.ledger.model_calls import ModelCalls
 from participation.ledger.suggestions import LedgerSuggestions
+from participation.settings import LLM_CONN_ID
 from participation.steps import Visit
 
 MAX_TEXTS = 50

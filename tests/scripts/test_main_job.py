@@ -2,6 +2,7 @@ import doctest
 import io
 import itertools
 import re
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
@@ -9,10 +10,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import main_job
+from include.contributions.reviewer import embedded_reviewer
 from main_job import JobFailedError, MainJob, day_ranges, latest_per_key
+from participation.ledger.reports import save_report
+from participation.settings import Settings
 from state_folder import StateFolder
 
-DAYS = st.lists(st.dates(min_value=main_job.date(2025, 12, 1), max_value=main_job.date(2026, 2, 1)))
+DAYS = st.lists(st.dates(min_value=date(2025, 12, 1), max_value=date(2026, 2, 1)))
 
 
 class StandingClient:
@@ -47,18 +51,14 @@ def test_examples():
     assert doctest.testmod(main_job).failed == 0
 
 
-@given(DAYS, st.dates(min_value=main_job.date(2025, 12, 1), max_value=main_job.date(2026, 2, 1)))
+@given(DAYS, st.dates(min_value=date(2025, 12, 1), max_value=date(2026, 2, 1)))
 def test_ranges_hold_every_past_day_and_no_other(days, before):
     """Each day before today is backfilled once, nothing in between is."""
     ranges = day_ranges(days, before)
 
-    held = [
-        first + main_job.timedelta(n)
-        for first, last in ranges
-        for n in range((last - first).days + 1)
-    ]
+    held = [first + timedelta(n) for first, last in ranges for n in range((last - first).days + 1)]
     assert held == sorted({day for day in days if day < before})
-    assert all(b[0] - a[1] > main_job.timedelta(days=1) for a, b in itertools.pairwise(ranges))
+    assert all(b[0] - a[1] > timedelta(days=1) for a, b in itertools.pairwise(ranges))
 
 
 def test_the_newest_run_of_a_day_counts():
@@ -190,6 +190,126 @@ def test_each_workflow_is_asked_for_what_it_reads(
 
     assert main_job.holds_documents(tmp_path) is documents
     assert main_job.holds_contributions(tmp_path) is contributions
+
+
+class ModelClient:
+    """An Airflow that knows a connected model, or none."""
+
+    address = "http://127.0.0.1:1"
+
+    def __init__(self, *, has_model=False):
+        self.has_model = has_model
+
+    def has_connection(self, conn_id):
+        assert conn_id == "participation_llm"
+        return self.has_model
+
+
+class ReportedDay:
+    """A ledger with one contribution of a past day, judged and reported."""
+
+    day = date(2026, 1, 12)
+
+    def __init__(self, connection, report):
+        self.connection, self.report, self.town = connection, report, Settings().municipality
+        with connection.transaction():
+            connection.execute("SELECT set_config('participation.emitter', 'test', true)")
+            connection.execute(
+                "INSERT INTO contribution (contribution_id, municipality, source, external_id,"
+                " constat_factuel, received_on) VALUES"
+                " ('form:1', %s, 'form', '1', 'Le banc est cassé.', %s)",
+                (self.town, self.day),
+            )
+        self.judge(embedded_reviewer().rubric_version)
+        self.write_report()
+
+    def judge(self, rubric):
+        self.connection.execute(
+            "UPDATE contribution SET state = 'review', state_rubric = %s, state_changed_at = now()",
+            (rubric,),
+        )
+
+    def write_report(self):
+        self.report.write_text("page")
+        save_report(
+            self.connection,
+            self.town,
+            self.day,
+            html_path=str(self.report),
+            markdown_path="",
+            figures={},
+            dag_id="daily_chain",
+            run_id="run-1",
+        )
+
+    def decide(self):
+        self.connection.execute(
+            "INSERT INTO decision (contribution_id, outcome, decided_by, reason)"
+            " VALUES ('form:1', 'accepted', 'anne', 'none')"
+        )
+
+    def receive_again(self):
+        self.connection.execute(
+            "INSERT INTO receipt (contribution_id, locator) VALUES ('form:1', 'again')"
+        )
+
+    def set_aside(self):
+        self.connection.execute(
+            "INSERT INTO quarantine (municipality, kind, locator, reason, detail, received_on)"
+            " VALUES (%s, 'record', 'line 7', 'no_text', 'Aucun texte.', %s)",
+            (self.town, self.day),
+        )
+
+
+@pytest.fixture
+def reported(ledger, ledger_dsn, tmp_path, monkeypatch, job):
+    monkeypatch.setenv("LEDGER_DSN", ledger_dsn)
+    monkeypatch.setattr(MainJob, "days", lambda _: [ReportedDay.day])
+    return ReportedDay(ledger, tmp_path / "report.html")
+
+
+NOTHING_NEW = {
+    "as_it_was": lambda _: None,
+    "decided_and_reported": lambda told: (told.decide(), told.write_report()),
+}
+NEWS = {
+    "judged_under_other_rules": lambda told: (told.judge("old"), told.write_report()),
+    "not_judged": lambda told: (
+        told.connection.execute("UPDATE contribution SET state = 'pending', state_rubric = NULL"),
+        told.write_report(),
+    ),
+    "judged_after_its_report": lambda told: told.judge(embedded_reviewer().rubric_version),
+    "decided_after_its_report": lambda told: told.decide(),
+    "received_again_after_it": lambda told: told.receive_again(),
+    "set_aside_after_it": lambda told: told.set_aside(),
+    "no_report": lambda told: told.connection.execute("DELETE FROM report"),
+    "no_file": lambda told: told.report.unlink(),
+}
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("change", "is_done"),
+    [
+        *(pytest.param(change, True, id=name) for name, change in NOTHING_NEW.items()),
+        *(pytest.param(change, False, id=name) for name, change in NEWS.items()),
+    ],
+)
+def test_a_day_without_news_is_left_alone(reported, job, change, is_done):
+    """A second run over the same folder does not go through every day again; other rules do."""
+    told = job(ModelClient())
+    told.display.console = Console(record=True, file=io.StringIO(), width=200)
+    change(reported)
+
+    assert told.days_to_do() == ([] if is_done else [ReportedDay.day])
+
+    assert ("1 of 1 days are left alone" in told.display.console.export_text()) is is_done
+
+
+@pytest.mark.postgres
+def test_beside_a_connected_model_every_day_is_gone_through(reported, job):
+    """Its rubric is Airflow's to know: no day is taken for done by mistake."""
+    assert job(ModelClient(has_model=True)).days_to_do() == [ReportedDay.day]
 
 
 class DatasetClient:

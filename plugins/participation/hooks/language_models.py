@@ -20,8 +20,7 @@ from include.credentials import header_value, site_address
 from include.errors import BudgetSpentError, CircuitOpenError, ConfigurationError
 from include.ports import Question, Reply
 from participation.ledger.model_calls import Charge, Limits, ModelCalls
-
-LLM_CONN_ID = "participation_llm"
+from participation.settings import LLM_CONN_ID
 
 OPENAI = "https://api.openai.com/v1"
 

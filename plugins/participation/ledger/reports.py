@@ -1,11 +1,30 @@
 """Which days have a report, and who wrote it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from participation.ledger.connection import Connection
+
+FRESH = """
+SELECT r.received_on, r.html_path, ARRAY(
+    SELECT DISTINCT c.state_rubric FROM contribution c
+    WHERE c.municipality = r.municipality AND c.received_on = r.received_on
+      AND NOT EXISTS (SELECT FROM decision d WHERE d.contribution_id = c.contribution_id))
+FROM report r
+WHERE r.municipality = %(town)s AND r.received_on = ANY(%(days)s)
+  AND NOT EXISTS (
+    SELECT FROM contribution c LEFT JOIN receipt t USING (contribution_id)
+    WHERE c.municipality = r.municipality AND c.received_on = r.received_on
+      AND greatest(c.received_at, c.state_changed_at, t.received_at) > r.written_at)
+  AND NOT EXISTS (
+    SELECT FROM quarantine q
+    WHERE q.municipality = r.municipality AND q.received_on = r.received_on
+      AND greatest(q.created_at, q.resolved_at) > r.written_at)
+ORDER BY r.received_on
+"""
 
 
 def save_report(
@@ -58,6 +77,27 @@ def report_path(connection: Connection, municipality: str, day: date) -> str | N
         (municipality, day),
     ).fetchone()
     return str(row[0]) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class FreshReport:
+    """A day's report that still says what the ledger says.
+
+    ``rubrics`` are those under which the day's contributions were judged; None stands for one that was
+    not. What a person decided has none.
+    """
+
+    day: date
+    html_path: str
+    rubrics: frozenset[str | None]
+
+
+def fresh_reports(
+    connection: Connection, municipality: str, days: Sequence[date]
+) -> list[FreshReport]:
+    """Return the reports of some days after which nothing of the day changed."""
+    rows = connection.execute(FRESH, {"town": municipality, "days": list(days)}).fetchall()
+    return [FreshReport(day, path, frozenset(rubrics)) for day, path, rubrics in rows]
 
 
 def report_of_run(
