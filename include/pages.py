@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from include.contributions import wording
 from include.contributions.story import address_of
+from include.documents.plain import plain_words
 from include.languages import Language, language
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -155,6 +156,7 @@ def _environment(code: str) -> Environment:
         number=chosen.number,
         pages_phrase=chosen.pages,
         percent=chosen.percent,
+        plain_words=plain_words,
         reason=chosen.reason,
         set_aside_reason=partial(_set_aside_reason, chosen),
         short_day=chosen.short_day,

@@ -22,6 +22,7 @@ from include.contributions.wording import visible
 from include.documents.embedding.openai_compatible import OpenAICompatibleEngine, connected_engine
 from include.documents.model import Hit, Kind
 from include.documents.parsing.acts import KINDS
+from include.documents.plain import plain_words
 from include.documents.words import fold
 from include.errors import ConfigurationError
 from include.exchange import endpoint_options
@@ -74,7 +75,7 @@ def show(hits: Sequence[Hit], console: Console) -> None:
             pages += f"-{hit.last_page}"
         title = _line(hit.title)
         console.print(f"[bold]{place}. {title}[/bold], {pages}  ({hit.score:.2f})", soft_wrap=True)
-        console.print(f"   « {_line(hit.quote)} »", soft_wrap=True)
+        console.print(f"   « {_line(plain_words(hit.quote))} »", soft_wrap=True)
         console.print(f"   {_line(hit.uri)}", soft_wrap=True)
 
 

@@ -566,7 +566,7 @@ def test_search_answers_with_the_quote_and_its_page(see, ledger):
     steps = Steps(ledger)
     steps.keep("/srv/depot/a.pdf", "a")
     steps.parse(
-        "a", "Le conseil se réunit.", "La cale du port est fermée tout l'été.", title="Avis"
+        "a", "Le conseil se réunit.", "## La cale du **port** est fermée tout l'été.", title="Avis"
     )
     steps.chunk()
     steps.embed()
@@ -576,7 +576,9 @@ def test_search_answers_with_the_quote_and_its_page(see, ledger):
 
     assert "La cale du port est fermée" in shown
     assert f'href="documents/{sha("a")}#page-2"' in shown
-    assert 'id="page-2"' in see(f"/documents/{sha('a')}")
+    page = see(f"/documents/{sha('a')}")
+    assert 'id="page-2"' in page
+    assert "## La cale du **port** est fermée" in page
     assert "Aucun document ne répond" in see("/search?q=zzz")
     assert 'value="cale du port"' in shown
 

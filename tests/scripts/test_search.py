@@ -159,6 +159,16 @@ def test_a_title_with_a_line_break_stays_on_its_line():
     ]
 
 
+def test_a_quote_is_shown_without_the_signs_of_markdown():
+    """A person reads the words; ``--json`` gives them as they stand in the paper."""
+    shown = io.StringIO()
+    hit = Hit("a" * 64, "Guide", "a.md", 1, 1, "## Horaires **Mardi** | 9 h", 1.0)
+
+    search.show([hit], Console(file=shown, highlight=False))
+
+    assert shown.getvalue().splitlines()[1] == "   « Horaires Mardi · 9 h »"
+
+
 def test_a_paper_says_nothing_to_the_terminal():
     """No title, word or file name clears the screen, renames the window or begins a line."""
     shown = io.StringIO()
