@@ -10,6 +10,7 @@ whole result of a single text.
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -124,7 +125,8 @@ def split_work(
         AirflowSkipException: There is nothing to do, with the reason.
     """
     selection = _selection(visit, day, ids, text)
-    rubric = reviewing.current_rubric(visit)
+    rubric, *standing = reviewing.rubrics_now(visit)
+    selection = replace(selection, standing=tuple(standing))
     visit.works_on(day)
     chunks = visit.analysis.split(selection, rubric, chunk_size)
     visit.input_size = sum(chunk["item_count"] for chunk in chunks)

@@ -152,18 +152,27 @@ def anonymise_for(model: ConnectedModel, settings: Settings) -> Anonymise | None
 
 def current_rubric(visit: Visit) -> str:
     """Name the rubric under which work is claimed now: the rules' own while no provider may be asked."""
+    return rubrics_now(visit)[0]
+
+
+def rubrics_now(visit: Visit) -> tuple[str, ...]:
+    """Name the rubric under which work is claimed now, and then the one whose judgements stand too.
+
+    While no provider may be asked the rules judge what nobody judged, and undo nothing that a model
+    judged with them.
+    """
     with reviewers_for(visit) as reviewers:
         usual = reviewers.usual
         if not isinstance(usual, ModelReviewer):
-            return usual.rubric_version
+            return (usual.rubric_version,)
         model = usual.asking.model
         assert isinstance(model, ConnectedModel)  # noqa: S101 - built above
         try:
             model.check(usual.question(""))
         except (CircuitOpenError, BudgetSpentError) as error:
             log.warning("judging by the rules alone: %s", error)
-            return usual.alone.rubric_version
-        return usual.rubric_version
+            return usual.alone.rubric_version, usual.rubric_version
+        return (usual.rubric_version,)
 
 
 def scorecard(visit: Visit, samples: Sequence[scoring.Sample]) -> scoring.Scorecard:

@@ -269,6 +269,29 @@ def test_once_a_provider_is_back_it_is_judged_again(ledger, fill, run, connect_m
     assert len(provider.requests) == asked + 4
 
 
+def test_an_outage_undoes_nothing_that_a_model_judged(ledger, fill, run, connect_model, provider):
+    """A backfill, or the next run of the day, while nobody may be asked: the rules take the rest."""
+    connect_model(max_concurrency=1)
+    fill(ledger, count=4)
+    (chunk_id,) = run.split()
+    provider.faults = [None, None]
+    provider.lasting = status(401)
+    for step in STEPS:
+        run.judge(chunk_id, step, last=True)
+    run.finish()
+    assert states(ledger) == {"accepted by model": 2, "accepted alone": 2}
+
+    with pytest.raises(AirflowSkipException, match="nothing to do"):
+        run.split("run-2")
+
+    ledger.execute(
+        "UPDATE contribution SET state = 'pending', state_rubric = NULL WHERE state_rubric LIKE '%-alone'"
+    )
+    run("run-3", last=True)
+
+    assert states(ledger) == {"accepted by model": 2, "accepted alone": 2}
+
+
 def test_a_refused_key_is_told_once_and_keeps_no_text_waiting(
     ledger, fill, run, connect_model, provider, caplog
 ):

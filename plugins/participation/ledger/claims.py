@@ -20,7 +20,7 @@ MAX_CHUNKS = 500
 
 OPEN_WORK = """
 c.municipality = %(municipality)s
-AND (c.state_rubric IS DISTINCT FROM %(rubric)s
+AND (c.state_rubric IS NULL OR c.state_rubric <> ALL(%(standing)s::text[])
      OR c.state = 'quarantined' AND %(ids)s::text[] IS NOT NULL)
 AND NOT EXISTS (SELECT FROM decision d WHERE d.contribution_id = c.contribution_id)
 AND (%(day)s::date IS NULL OR c.received_on = %(day)s::date)
@@ -45,10 +45,14 @@ ORDER BY w.chunk_id FOR UPDATE OF w
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What one run is asked to judge: a day, or some ids; both None means everything open."""
+    """What one run is asked to judge: a day, or some ids; both None means everything open.
+
+    ``standing`` are rubrics besides the run's own whose judgements are left as they are.
+    """
 
     day: date | None = None
     ids: tuple[str, ...] | None = None
+    standing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ class Claims(AttemptLedger):
         return {
             "municipality": self.municipality,
             "rubric": rubric_version,
+            "standing": [rubric_version, *selection.standing],
             "day": selection.day,
             "ids": list(selection.ids) if selection.ids is not None else None,
             "dag_id": self.attempt.dag_id,
