@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from include.contributions.report import Delay
+from include.contributions.report import Delay, RulesAlone
 
 MACHINE = ("accept", "review", "refusal_proposed", "quarantined", "pending")
 """What the machine made of a contribution, in the order of the picture."""
@@ -129,6 +129,7 @@ class Overview:
         delays: How long texts wait for a person: those that speak of a group, and the others.
         oldest: The contribution that waits longest, its state and its age in seconds.
         providers: None where no model is connected.
+        alone: Texts of past days that the rules judged without the model.
     """
 
     municipality: str
@@ -145,6 +146,7 @@ class Overview:
     oldest: tuple[str, str, float] | None = None
     providers: tuple[Provider, ...] | None = None
     received: int = field(default=0)
+    alone: RulesAlone | None = None
 
     @property
     def wide(self) -> Flow:

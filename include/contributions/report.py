@@ -279,6 +279,27 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
+class RulesAlone:
+    """Texts of past days that the rules judged without the connected model, which did not answer."""
+
+    texts: int
+    first: date
+    last: date
+
+    @property
+    def backfill(self) -> str:
+        """Say the command that has them judged again.
+
+        >>> RulesAlone(3, date(2026, 1, 12), date(2026, 1, 14)).backfill.partition(' --to')[2]
+        '-date 2026-01-14T23:59:59 --reprocess-behavior completed'
+        """
+        return (
+            f"airflow backfill create --dag-id daily_chain --from-date {self.first}"
+            f" --to-date {self.last}T23:59:59 --reprocess-behavior completed"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DayReport:
     """Everything the page of a (municipality, day) says.
 

@@ -21,6 +21,7 @@ from include.review.model import Answer, Fault
 from include.review.policy import read_answer
 from participation.ledger import metrics
 from participation.ledger.delays import waiting_times
+from participation.ledger.outages import rules_alone
 from participation.ledger.review import MAX_OPEN, Reviews, Standing, alive
 from participation.steps import Visit
 
@@ -58,6 +59,15 @@ def select_questions(
     log.info("%s questions wait for an answer, %s more for their turn", open_count, due)
     for kind, delay in waiting_times(visit.connection, visit.settings.municipality).items():
         log.info("waiting for a person, %s: %s", kind, delay)
+    if alone := rules_alone(visit.connection, visit.settings.municipality):
+        log.warning(
+            "%s texts of %s to %s were judged by the rules alone, no model having answered; once one "
+            "does: %s",
+            alone.texts,
+            alone.first,
+            alone.last,
+            alone.backfill,
+        )
     if not claimed:
         raise AirflowSkipException(
             f"nothing to ask: {open_count} questions are open, at most {MAX_OPEN} at once"

@@ -20,7 +20,11 @@ from include.contributions.reviewer import embedded_reviewer
 from include.errors import CircuitOpenError, ConfigurationError, ProcessingError
 from participation import contribution_tasks, reviewing, steps, wording_tasks
 from participation.defaults import ParticipationRetryPolicy
+from participation.ledger import figures
 from participation.ledger.chunk_store import ChunkResults
+from participation.ledger.outages import rules_alone
+from participation.ledger.overview import LedgerOverview
+from participation.settings import Settings
 from tests.stub_provider import Provider, completion, opinion, send, status
 
 pytestmark = pytest.mark.postgres
@@ -267,6 +271,50 @@ def test_once_a_provider_is_back_it_is_judged_again(ledger, fill, run, connect_m
 
     assert states(ledger) == {"accepted by model": 4}
     assert len(provider.requests) == asked + 4
+
+
+def test_texts_of_past_days_that_no_model_judged_are_named_with_the_way_back(
+    ledger, fill, run, connect_model, provider
+):
+    """Nothing judges a past day again by itself: overview and report say how many, and the command."""
+    town = Settings().municipality
+    fill(ledger, count=3)
+    provider.lasting = status(401)
+    run(last=True)
+
+    command = LedgerOverview(ledger, town).read(with_documents=False).alone.backfill
+    (notice,) = [
+        each for each in figures.day_report(ledger, town, DAY).notices if each.detail == command
+    ]
+
+    assert notice.count == 3
+    assert f"--from-date {DAY} --to-date {DAY}T23:59:59" in command
+    assert rules_alone(ledger, "ailleurs") is None
+
+    provider.lasting = None
+    ledger.execute("UPDATE provider_state SET open_until = now()")
+    run("run-2")
+
+    assert rules_alone(ledger, town) is None
+    assert LedgerOverview(ledger, town).read(with_documents=False).alone is None
+
+
+def test_texts_of_today_are_judged_again_without_anybody(
+    ledger, fill, run, connect_model, provider
+):
+    """Tomorrow's daily chain takes them: no operator is called."""
+    fill(ledger, count=3)
+    provider.lasting = status(401)
+    run(last=True)
+    assert rules_alone(ledger, Settings().municipality).texts == 3
+
+    today = "(now() AT TIME ZONE 'Europe/Paris')::date"
+    ledger.execute("SET session_replication_role = replica")
+    ledger.execute(f"UPDATE contribution SET received_on = {today}")
+    ledger.execute(f"UPDATE work_chunk SET days = ARRAY[{today}]")
+    ledger.execute("SET session_replication_role = DEFAULT")
+
+    assert rules_alone(ledger, Settings().municipality) is None
 
 
 def test_an_outage_undoes_nothing_that_a_model_judged(ledger, fill, run, connect_model, provider):

@@ -346,6 +346,24 @@ def test_what_changes_something_needs_more_than_a_cookie(browser, doors, ledger)
     assert ledger.execute("SELECT words FROM appeal").fetchall() == [("Je parlais du banc.",)]
 
 
+def test_the_overview_names_texts_that_no_model_judged(see, ledger):
+    """With the days and the command; nothing of it while there are none."""
+    assert "airflow backfill" not in see("/?lang=en")
+    load(ledger, "Le banc est cassé.")
+    ledger.execute("UPDATE contribution SET state = 'accepted', state_rubric = 'embedded-1-alone'")
+    ledger.execute(
+        "INSERT INTO work_chunk (municipality, received_on, days, rubric_version, dag_id, run_id,"
+        " position, item_count, claimed_until) VALUES"
+        " (%s, %s, ARRAY[%s::date], 'embedded-1-alone', 'd', 'r', 0, 1, now())",
+        (TOWN, DAY, DAY),
+    )
+
+    shown = see("/?lang=en")
+
+    assert 'role="alert"' in shown
+    assert f"--from-date {DAY} --to-date {DAY}T23:59:59" in shown
+
+
 def test_the_overview_tells_what_waits_for_whom(see, ledger):
     """Counts by who is waited for, the age of the oldest, the flow of the day; all of them links."""
     load(ledger, "Un texte en attente.", broken=[BrokenRecord("line 9", "no_text", "Vide.", "")])

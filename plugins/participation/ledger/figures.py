@@ -57,6 +57,7 @@ from include.errors import ReconciliationError
 from include.pages import Listing
 from participation.ledger.connection import Connection
 from participation.ledger.delays import delays
+from participation.ledger.outages import rules_alone
 
 Row = dict[str, Any]
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -68,6 +69,11 @@ MAX_SCORES = 80
 """Measures of an evaluation shown; the ledger keeps all of them."""
 
 PROBLEM_CHARACTERS = 300
+
+RULES_ALONE_WORDS = (
+    "Texte d'un jour passé jugé par les règles seules, le modèle n'ayant pas répondu"
+    " : à faire juger de nouveau par l'exploitation"
+)
 
 WAITING_STATES = ("pending", "review", "refusal_proposed")
 
@@ -509,11 +515,16 @@ class _Reader:
         found = [
             *(pending if states["pending"] else []),
             *(Notice(**row) for row in self._rows(UNEXPLAINED)),
+            *self._alone(),
             *(_failure(row) for row in self._rows(STEP_FAILURES)),
             *(_late(row) for row in self._rows(DEADLINES)),
             *(Notice(**row) for row in self._rows(RESULT_NOTICES)),
         ]
         return tuple(found[:MAX_NOTICES])
+
+    def _alone(self) -> Iterator[Notice]:
+        if found := rules_alone(self.connection, self.municipality):
+            yield Notice(RULES_ALONE_WORDS, found.texts, found.backfill)
 
     def _steps(self) -> tuple[StepTime, ...]:
         return tuple(StepTime(**row) for row in self._rows(STEP_TIMES))

@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 from include.overview import DayCount, Missed, Overview, Provider, ReportRow, Waiting
 from participation.ledger.connection import Connection
 from participation.ledger.delays import delays
+from participation.ledger.outages import rules_alone
 
 DAYS = 30
 
@@ -167,6 +168,7 @@ class LedgerOverview:
             oldest=tuple(oldest[0].values()) if oldest else None,
             providers=self._providers(),
             received=counts.total(),
+            alone=rules_alone(self.connection, self.municipality),
         )
 
     def _waiting(self, *, with_documents: bool) -> tuple[Waiting, ...]:
