@@ -4,7 +4,7 @@
 PYTHON ?= python3
 export DATA ONESHOT STATE IN OUT ARGS Q K JSON KIND SINCE UNTIL SOURCE
 
-TARGETS = help run judge search test lint docs bench chaos test-services clean
+TARGETS = help run judge search airflow test lint docs bench chaos test-services clean
 
 .PHONY: $(TARGETS)
 .DEFAULT_GOAL = help

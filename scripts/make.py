@@ -40,6 +40,7 @@ make run [DATA=folder] [ONESHOT=1]   judge contributions, read papers, in Airflo
 make judge IN=texts.jsonl OUT=results.jsonl   the same judgement, without Airflow or a database
 make search Q="question" [K=5] [JSON=1]   answers of the town's papers, with page and quote
             [KIND=arrêté] [SINCE=2024-01-31] [UNTIL=2025-12-31] [SOURCE=folder]   only of such papers
+make airflow ARGS='backfill list ...'   Airflow's own command, while make run is up
 make test            unit, DAG, integration and end-to-end tests
 make test-services   tests that need server PostgreSQL, Redis, Chromium, Tesseract
 make lint            ruff, mypy, import-linter
@@ -49,7 +50,7 @@ make chaos           kill things at random and count what is lost
 make clean           remove environments, caches and the state folder
 
 STATE=folder keeps databases, papers, datasets, logs and reports elsewhere than in state/.
-ARGS='...' is passed on to test, test-services, bench and chaos.
+ARGS='...' is passed on to airflow, test, test-services, bench and chaos.
 PYTHON=python3.12 names the interpreter to start from."""
 
 
@@ -117,6 +118,11 @@ def search() -> int:
     if os.environ.get("JSON"):
         arguments.append("--json")
     return in_environment("scripts/search.py", *arguments, "--", question)
+
+
+def airflow() -> int:
+    """Airflow's own command, beside a system that runs."""
+    return in_environment("scripts/airflow_command.py", *extra_arguments())
 
 
 def test() -> int:
@@ -203,6 +209,7 @@ VERBS: dict[str, Callable[[], int]] = {
     "run": run,
     "judge": judge,
     "search": search,
+    "airflow": airflow,
     "test": test,
     "test-services": test_services,
     "lint": lint,

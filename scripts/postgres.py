@@ -188,6 +188,18 @@ class EmbeddedPostgres:
         databases.prepare(self._admin_conninfo(60), self.passwords)
         (self.folder / "port").write_text(f"{self.port}\n")
 
+    def noted_port(self) -> int:
+        """Read the port of a server that somebody else started, from its own note's fourth line.
+
+        Raises:
+            OSError: It is still starting, or nobody started it.
+        """
+        note = self.data / "postmaster.pid"
+        lines = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
+        if len(lines) < 4 or not lines[3].strip().isdecimal():  # noqa: PLR2004 - the fourth line
+            raise OSError("the database is still starting")
+        return int(lines[3])
+
     def stop(self) -> None:
         """Fast shutdown: clients are dropped, everything committed is kept."""
         if self._process is not None:

@@ -167,27 +167,18 @@ def _server() -> Iterator[EmbeddedPostgres]:
     try:
         lock = state.lock()
     except AlreadyRunningError:
-        server.port = _noted_port(server)
+        server.port = server.noted_port()
         yield server
         return
     with lock:
         try:
-            server.port = _noted_port(server)
+            server.port = server.noted_port()
             connect(server.ledger_dsn).close()
         except (OSError, psycopg.OperationalError):
             with running(state.postgres) as woken:
                 yield woken
             return
         yield server
-
-
-def _noted_port(server: EmbeddedPostgres) -> int:
-    """Read the port from the server's own note, where it is the fourth line."""
-    note = server.data / "postmaster.pid"
-    lines = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
-    if len(lines) < 4 or not lines[3].strip().isdecimal():  # noqa: PLR2004 - the fourth line
-        raise OSError("the database is still starting")
-    return int(lines[3])
 
 
 if __name__ == "__main__":
