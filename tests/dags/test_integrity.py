@@ -1,6 +1,7 @@
 """The laws every DAG obeys; no database, no scheduler."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -476,6 +477,19 @@ def test_retries_outlast_a_restart_of_the_control_plane():
 def test_airflow_leaves_our_package_alone():
     """Without this line Airflow would load each module again under its bare file name."""
     assert (PROJECT / "plugins" / ".airflowignore").read_text().split() == ["/participation/"]
+
+
+def test_only_the_ledger_speaks_sql():
+    """Whoever changes a table finds every statement about it in one package."""
+    package = PROJECT / "plugins" / "participation"
+    statement = re.compile(r"\b(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b")
+    speaking = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if statement.search(path.read_text("utf-8"))
+    }
+
+    assert speaking == {"ledger"}
 
 
 def test_the_documentation_is_current():

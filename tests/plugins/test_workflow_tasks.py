@@ -20,7 +20,6 @@ from include.processing.registry import StepProcessor
 from participation import callbacks, workflow_dags, workflow_tasks
 from participation.ledger import connect
 from participation.ledger.workflows import (
-    latest_hashes,
     latest_runs,
     result_of,
     status_of,
@@ -475,7 +474,6 @@ def test_runs_are_listed_page_by_page(ledger, instance, use, three):
     assert latest_runs(ledger, "audierne-esquibien", state="done") == []
     assert latest_runs(ledger, "elsewhere") == []
     assert len(latest_runs(ledger, "audierne-esquibien", workflow="small")) == 5
-    assert latest_hashes(ledger) == {"small": three().definition_hash}
 
 
 def test_definitions_are_listed_with_what_is_wrong(tmp_path, monkeypatch, use):

@@ -81,11 +81,8 @@ def _runs(
 def _status(
     connection: Connection, municipality: str, dag_id: str, run_id: str
 ) -> dict[str, Any] | None:
-    row = connection.execute(
-        "SELECT workflow FROM workflow_run WHERE (municipality, dag_id, run_id) = (%s, %s, %s)",
-        (municipality, dag_id, run_id),
-    ).fetchone()
-    return ledger.status_of(connection, row[0], run_id) if row else None
+    workflow = ledger.workflow_of(connection, municipality, dag_id, run_id)
+    return ledger.status_of(connection, workflow, run_id) if workflow else None
 
 
 def _place(older: str) -> tuple[datetime, str] | None:

@@ -305,8 +305,17 @@ def status_of(connection: Connection, workflow: str, run_id: str) -> dict[str, A
     }
 
 
+def workflow_of(connection: Connection, municipality: str, dag_id: str, run_id: str) -> str | None:
+    """Name the workflow of a town's run; None where there is no such run."""
+    row = connection.execute(
+        "SELECT workflow FROM workflow_run WHERE (municipality, dag_id, run_id) = (%s, %s, %s)",
+        (municipality, dag_id, run_id),
+    ).fetchone()
+    return row[0] if row else None
+
+
 def result_of(connection: Connection, workflow: str, run_id: str, step: str) -> Any | None:
-    """Return what a step of a run gave; None when it gave nothing."""
+    """Return what a step of a run gave, also what no docket could carry; None when it gave nothing."""
     row = connection.execute(
         "SELECT output FROM workflow_step_result WHERE (workflow, run_id, step) = (%s, %s, %s)"
         " ORDER BY created_at DESC LIMIT 1",
@@ -354,15 +363,6 @@ def latest_runs(
         "reason",
     )
     return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def latest_hashes(connection: Connection) -> dict[str, str]:
-    """Map each workflow that ever ran to the hash of the definition that its latest run was made by."""
-    rows: Sequence[tuple[str, str]] = connection.execute(
-        "SELECT DISTINCT ON (workflow) workflow, definition_hash FROM workflow_run"
-        " ORDER BY workflow, started_at DESC"
-    ).fetchall()
-    return dict(rows)
 
 
 def in_docket(workflow: str, run_id: str, step: str, result: Any, size: int) -> dict[str, Any]:
