@@ -34,6 +34,9 @@ from include.processing.yaml_file import FileError, YamlFile, read_yaml
 FOLDER = Path(__file__).parents[1] / "workflows"
 SCHEMA = FOLDER / "schema.json"
 
+DAG_PREFIX = "workflow_"
+"""How the DAGs of named workflows begin, and no other."""
+
 DEFAULT_TIMEOUT_S = 3600
 DEFAULT_STEP_TIMEOUT_S = 600.0
 DEFAULT_ATTEMPTS = 3
@@ -185,7 +188,7 @@ def dag_id_of(name: str) -> str:
     >>> dag_id_of("document-processing")
     'workflow_document_processing'
     """
-    return f"workflow_{name.replace('-', '_')}"
+    return DAG_PREFIX + name.replace("-", "_")
 
 
 def read_definitions(

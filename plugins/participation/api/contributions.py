@@ -10,19 +10,17 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from include.contributions.model import STATES, UNDETERMINED, Category
+from include.contributions.model import STATES
 from include.contributions.story import ContributionList, Filters, Story
 from include.errors import ConfigurationError
 from participation.api.acting import body_of, of_our_page
-from participation.api.serving import HEADERS, REVIEW, Sight, View, ask, storable
+from participation.api.serving import CATEGORIES, HEADERS, REVIEW, Sight, View, ask, storable
 from participation.ledger.connection import Connection
 from participation.ledger.contribution_pages import LedgerContributionPages
 from participation.ledger.review import MAX_APPEAL_CHARACTERS, file_appeal
 
 ANALYSIS = "contribution_analysis"
 """Whoever may start it may have a contribution analysed again."""
-
-CATEGORIES = (*(category.value for category in Category), UNDETERMINED, "none")
 
 Id = Annotated[str, Query(max_length=500)]
 

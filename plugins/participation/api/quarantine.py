@@ -6,10 +6,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from participation.api.contributions import ANALYSIS
-from participation.api.serving import Sight, ask, storable
+from participation.api.serving import LAST_ID, Sight, ask, storable
 from participation.ledger.quarantine_pages import quarantine_page
-
-LAST_ID = 2**63 - 1
 
 Place = Annotated[int | None, Query(ge=0, le=LAST_ID)]
 

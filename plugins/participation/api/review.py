@@ -15,7 +15,6 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from include.contributions.model import UNDETERMINED, Category
 from include.review.charter_words import reason_choices
 from include.review.model import (
     MAX_NOTE_CHARACTERS,
@@ -28,16 +27,21 @@ from include.review.policy import read_answer
 from include.review.queue import KINDS, Asked, QuestionPage, Queue
 from include.review.statement import rate
 from participation.api.acting import body_of, of_our_page
-from participation.api.serving import HEADERS, REVIEW, Sight, View, ask, storable
+from participation.api.serving import (
+    CATEGORIES,
+    HEADERS,
+    LAST_ID,
+    REVIEW,
+    Sight,
+    View,
+    ask,
+    storable,
+)
 from participation.ledger.connection import Connection
 from participation.ledger.review_pages import LedgerReviewPages
 from participation.settings import Settings
 
 ASK_TASK = "ask"
-
-LAST_ID = 2**63 - 1
-
-CATEGORIES = (*(category.value for category in Category), UNDETERMINED, "none")
 
 QuestionId = Annotated[int, Path(ge=1, le=LAST_ID)]
 Place = Annotated[int | None, Query(ge=1, le=LAST_ID)]

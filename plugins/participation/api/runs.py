@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from include.documents import report
+from include.processing.definition import DAG_PREFIX
 from participation.api import daily_reports, evaluations, workflow_pages
 from participation.api.documents import pages_of
 from participation.api.serving import AIRFLOW_ID, CHAIN, EVALUATE, DagId, Sight, ask
@@ -22,9 +23,6 @@ DOCUMENT_DAGS = frozenset(
         "dataset_creation",
     }
 )
-
-WORKFLOW_DAGS = "workflow_"
-"""How the DAGs of named workflows begin."""
 
 router = APIRouter(prefix="/runs")
 
@@ -45,7 +43,7 @@ def report_of_run(
     sent = run_id.replace(" ", "+")  # a plus sign that came unquoted
     if dag_id == EVALUATE:
         return evaluations.evaluation_of_run(sight, sent)
-    if dag_id.startswith(WORKFLOW_DAGS):
+    if dag_id.startswith(DAG_PREFIX):
         return workflow_pages.page_of_run(sight, dag_id, sent)
     if dag_id not in DOCUMENT_DAGS:
         return daily_reports.report_of_run(sight, dag_id, sent)

@@ -13,6 +13,7 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from include.contributions.model import UNDETERMINED, Category
 from include.errors import LedgerUnavailableError
 from include.languages import chosen
 from include.pages import render
@@ -37,6 +38,12 @@ EVALUATE = "evaluate_reviewer"
 
 REVIEW = "contribution_review"
 """Whoever may answer its questions decides, and puts appeals on record."""
+
+CATEGORIES = (*(category.value for category in Category), UNDETERMINED, "none")
+"""What a list may be filtered by; ``none`` is what has no category yet."""
+
+LAST_ID = 2**63 - 1
+"""The largest number of a row that the ledger can be asked for."""
 
 COOKIE = "participation_lang"
 COOKIE_SECONDS = 365 * 24 * 3600

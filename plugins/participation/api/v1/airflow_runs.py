@@ -33,10 +33,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from include.processing.definition import DAG_PREFIX
 from participation.api.v1.problems import ProblemError, not_found, place, unprocessable
 
 BUILT_IN = ("contribution_analysis", "document_intake")
-PREFIX = "workflow_"
 
 ENDED = frozenset({DagRunState.SUCCESS, DagRunState.FAILED})
 UNDONE = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
@@ -91,13 +91,13 @@ def dag_of(workflow: str) -> str:
     ('document_intake', 'workflow_citizen_mail', 'workflow_citizen_mail')
     """
     name = workflow.replace("-", "_")
-    return name if name in BUILT_IN or name.startswith(PREFIX) else PREFIX + name
+    return name if name in BUILT_IN or name.startswith(DAG_PREFIX) else DAG_PREFIX + name
 
 
 def workflow_of(dag_id: str) -> str:
     """Name the workflow of a DAG; :func:`dag_of` finds back."""
-    name = dag_id.removeprefix(PREFIX)
-    return dag_id if name in BUILT_IN or name.startswith(PREFIX) else name
+    name = dag_id.removeprefix(DAG_PREFIX)
+    return dag_id if name in BUILT_IN or name.startswith(DAG_PREFIX) else name
 
 
 def workflow_id(dag_id: str, run_id: str) -> str:
@@ -130,7 +130,7 @@ def workflow_dags() -> list[str]:
     with create_session(scoped=False) as session:
         named = session.scalars(
             select(DagModel.dag_id)
-            .where(DagModel.dag_id.startswith(PREFIX, autoescape=True), ~DagModel.is_stale)
+            .where(DagModel.dag_id.startswith(DAG_PREFIX, autoescape=True), ~DagModel.is_stale)
             .order_by(DagModel.dag_id)
         ).all()
     return [*BUILT_IN, *named]

@@ -14,7 +14,7 @@ from include.signing import new_secret
 from participation.api.v1 import ledgers, locks
 from participation.api.v1.bodies import KB, body_of
 from participation.api.v1.documenting import takes
-from participation.api.v1.problems import ProblemError, not_found, unprocessable
+from participation.api.v1.problems import not_found, unprocessable
 from participation.hooks import webhooks as targets
 from participation.ledger import webhooks
 
@@ -150,9 +150,7 @@ def _checked(url: str) -> None:
     except OSError:
         raise unprocessable("url", "has a name that nobody knows") from None
     if not checked.startswith("https://"):
-        raise ProblemError(
-            422, "url: must begin with https://", [("url", "must begin with https://")]
-        )
+        raise unprocessable("url", "must begin with https://")
 
 
 def _host(url: str) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from include.processing.definition import DAG_PREFIX
 from participation.api.v1 import airflow_runs, ledgers, locks
 from participation.api.v1.bodies import KB, body_of
 from participation.api.v1.contributions import PUBLIC_STATES, PublicState
@@ -326,7 +327,7 @@ def _allowed(
     """Read an id and ask whether the user may see (GET) or change (PUT) runs of its DAG."""
     dag_id, run_id = airflow_runs.read_workflow_id(workflow_id)
     requires_access_dag(method, DagAccessEntity.RUN, dag_id)(request, user)
-    if dag_id not in airflow_runs.BUILT_IN and not dag_id.startswith(airflow_runs.PREFIX):
+    if dag_id not in airflow_runs.BUILT_IN and not dag_id.startswith(DAG_PREFIX):
         raise not_found("There is no workflow with this id.")
     return dag_id, run_id
 
@@ -383,9 +384,7 @@ def _failure(step: airflow_runs.Step, row: AttemptRow | None, message: str) -> F
             action = "Mend the cause and POST .../retry: only what failed runs again."
         case "up_for_retry" | "up_for_reschedule":
             action = "Wait: Airflow tries again by itself."
-        case "upstream_failed":
-            return None
-        case _:
+        case _:  # also of what could not begin: the step before it says why
             return None
     if not message:
         message = "The attempt ended without a word; the task's log in Airflow may say more."
