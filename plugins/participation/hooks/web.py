@@ -42,21 +42,13 @@ def web_client(
     if connection is None:
         return GuardedClient()
     known = BaseHook.get_connection(connection) if isinstance(connection, str) else connection
-    extra = known.extra_dejson
-    allowed = extra.get("allowed", [])
-    if not isinstance(allowed, list) or not all(isinstance(each, str) for each in allowed):
-        raise ConfigurationError(
-            f"connection {known.conn_id}: 'allowed' must be a list such as [\"192.0.2.7:8080\"]"
-        )
     password = known.password or ""
     if not known.login:
         # Sent as it is; with a login both are encoded.
         password = header_value(password, f"connection {known.conn_id}")
-    credentials = OwnSiteAuth(
-        site_of(known), known.login, password, _headers(known, extra.get("headers", {}))
-    )
+    credentials = OwnSiteAuth(site_of(known), known.login, password, headers_of(known))
     return GuardedClient(
-        AddressGuard(allowed=allowed), partial(_session, credentials), max_redirects=max_redirects
+        guard_of(known), partial(_session, credentials), max_redirects=max_redirects
     )
 
 
@@ -89,6 +81,33 @@ def site_of(connection: Connection) -> str:
     return site_address(url, who)
 
 
+def guard_of(connection: Connection) -> AddressGuard:
+    """Make the guard that lets through what a connection's extra names under ``allowed``.
+
+    Raises:
+        ConfigurationError: That is no list of endpoints.
+    """
+    allowed = connection.extra_dejson.get("allowed", [])
+    if not isinstance(allowed, list) or not all(isinstance(each, str) for each in allowed):
+        raise ConfigurationError(
+            f"connection {connection.conn_id}: 'allowed' must be a list such as [\"192.0.2.7:8080\"]"
+        )
+    return AddressGuard(allowed=allowed)
+
+
+def headers_of(connection: Connection) -> dict[str, str]:
+    """Read the headers that a connection's extra names under ``headers``.
+
+    Raises:
+        ConfigurationError: They are no object, or no request could carry them.
+    """
+    who = f"connection {connection.conn_id}"
+    given = connection.extra_dejson.get("headers", {})
+    if not isinstance(given, dict):
+        raise ConfigurationError(f"{who}: 'headers' must be an object")
+    return {header_value(name, who): header_value(value, who) for name, value in given.items()}
+
+
 class OwnSiteAuth(AuthBase):
     """Adds credentials to requests to one site, and to no other."""
 
@@ -116,13 +135,6 @@ def _session(credentials: OwnSiteAuth) -> requests.Session:
     session = requests.Session()
     session.auth = credentials
     return session
-
-
-def _headers(connection: Connection, given: object) -> dict[str, str]:
-    if not isinstance(given, dict):
-        raise ConfigurationError(f"connection {connection.conn_id}: 'headers' must be an object")
-    who = f"connection {connection.conn_id}"
-    return {header_value(name, who): header_value(value, who) for name, value in given.items()}
 
 
 def _origin(url: str) -> tuple[str, str, int]:

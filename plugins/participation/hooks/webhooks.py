@@ -14,17 +14,17 @@ from airflow.sdk.crypto import get_fernet
 from airflow.sdk.exceptions import AirflowNotFoundException
 from cryptography.fernet import InvalidToken
 
-from include.credentials import header_value
 from include.documents.addresses import AddressGuard
 from include.documents.sources.client import GuardedClient
 from include.errors import ConfigurationError
 from include.signing import key_of
-from participation.hooks.web import site_of
+from participation.hooks.web import guard_of, headers_of, site_of
 
 CONN_ID = re.compile(r"participation_webhook[a-z0-9_]{0,200}")
 
 DEADLINE_S = 10.0
 MAX_ANSWER_BYTES = 64 * 1024
+"""Nobody reads what a receiver says but its status, and when it wants to be asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +86,6 @@ def connected(conn_id: str) -> Target:
         known = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise ConfigurationError(f"there is no connection {conn_id}") from None
-    extra = known.extra_dejson
-    allowed, headers = extra.get("allowed", []), extra.get("headers", {})
-    if not isinstance(allowed, list) or not all(isinstance(each, str) for each in allowed):
-        raise ConfigurationError(f"connection {conn_id}: 'allowed' must be a list of host:port")
-    if not isinstance(headers, dict):
-        raise ConfigurationError(f"connection {conn_id}: 'headers' must be an object")
-    who = f"connection {conn_id}"
-    key_of(known.password or "")
-    return Target(
-        site_of(known),
-        known.password or "",
-        {header_value(name, who): header_value(value, who) for name, value in headers.items()},
-        AddressGuard(allowed=allowed),
-    )
+    secret = known.password or ""
+    key_of(secret)
+    return Target(site_of(known), secret, headers_of(known), guard_of(known))
