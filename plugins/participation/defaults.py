@@ -17,6 +17,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from include.errors import cause_chain, is_transient
 from participation.deadlines import RunQueuedAt
+from participation.ledger import outbox
 from participation.triggers.outbox import PostgresOutboxTrigger
 
 TAGS = frozenset({"participation", "contributions", "documents", "review", "daily", "workflows"})
@@ -94,7 +95,7 @@ CONTRIBUTIONS_OUTBOX = _asset(
     watchers=[
         AssetWatcher(
             name="contributions_outbox_watcher",
-            trigger=PostgresOutboxTrigger(topic="contributions_received"),
+            trigger=PostgresOutboxTrigger(topic=outbox.RECEIVED),
         )
     ],
 )
@@ -109,7 +110,7 @@ REVIEW_DUE = _asset(
     watchers=[
         AssetWatcher(
             name="review_due_watcher",
-            trigger=PostgresOutboxTrigger(topic="review_due", gather_s=3.0),
+            trigger=PostgresOutboxTrigger(topic=outbox.REVIEW_DUE, gather_s=3.0),
         )
     ],
 )
@@ -136,22 +137,22 @@ def _fed_by(name: str, topic: str, says: str) -> Asset:
 
 DOCUMENTS = _fed_by(
     "documents",
-    "document_parsed",
+    outbox.DOCUMENT_PARSED,
     "1 of 5. Papers were read. From document_intake; wakes chunking.",
 )
 CHUNKS = _fed_by(
     "chunks",
-    "document_chunked",
+    outbox.DOCUMENT_CHUNKED,
     "2 of 5. Papers were cut. From document_chunking; wakes embedding.",
 )
 EMBEDDINGS = _fed_by(
     "embeddings",
-    "chunks_embedded",
+    outbox.CHUNKS_EMBEDDED,
     "3 of 5. Chunks have vectors. From document_embedding; wakes indexing.",
 )
 INDEX = _fed_by(
     "index",
-    "index_live",
+    outbox.INDEX_LIVE,
     "4 of 5. A new index answers. From document_indexing; wakes dataset_creation.",
 )
 """The document workflow, step by step. An event carries ids and counts and only wakes the next step:
@@ -173,7 +174,7 @@ WEBHOOKS = _asset(
     watchers=[
         AssetWatcher(
             name="webhooks_watcher",
-            trigger=PostgresOutboxTrigger(topic="webhook_due", gather_s=GATHER_S),
+            trigger=PostgresOutboxTrigger(topic=outbox.WEBHOOK_DUE, gather_s=GATHER_S),
         )
     ],
 )

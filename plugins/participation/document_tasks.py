@@ -472,7 +472,7 @@ def _read(
     documents: LedgerDocuments,
     waiting: ToParse,
     settings: OcrSettings,
-    pages: "Pages",
+    pages: Pages,
 ) -> Outcome:
     media = _media(visit, waiting)
     if isinstance(media, SetAside):

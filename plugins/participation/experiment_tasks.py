@@ -5,7 +5,6 @@ the next attempt goes on where this one stopped. The samples that people made ar
 are citizens'.
 """
 
-import logging
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,17 +20,17 @@ from include.documents import opik
 from include.errors import PermanentError, TransientError, cause_chain
 from participation import evaluation_tasks
 from participation.ledger.evaluations import LedgerEvaluations, StoredEvaluation
-from participation.publish_tasks import opik_site
+from participation.publish_tasks import opik_site, warned
 from participation.steps import Visit
 
 BUDGET_S = 300.0
+"""For the samples and their results; a cleared task sends what is left."""
+
 BATCH_RESULTS = 200
 """A request holds at most four megabytes."""
 
 SAMPLES_MADE = datetime(2026, 1, 1, tzinfo=UTC)
 """Part of the samples' ids, which must be the same for every evaluation: no run's own time."""
-
-log = logging.getLogger(__name__)
 
 
 def publish(visit: Visit) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def publish(visit: Visit) -> dict[str, Any]:
     try:
         site = opik_site()
     except PermanentError as error:
-        return _warned(told, str(error))
+        return warned(told, str(error))
     stored, samples, given = evaluation_tasks.read_round(visit)
     evaluations = LedgerEvaluations(visit.connection, visit.settings.municipality)
     publication = evaluations.begin_publication(stored.evaluation_id, site.name)
@@ -73,7 +72,7 @@ def publish(visit: Visit) -> dict[str, Any]:
     except (TransientError, PermanentError) as error:
         warning = cause_chain(error)[:500]
         evaluations.note_publication(stored.evaluation_id, site.name, sent=sent, warning=warning)
-        _warned(told, f"{visit.item} is not whole there: {warning}")
+        warned(told, f"{visit.item} is not whole there: {warning}")
     visit.output_size = told["sent"]
     return told
 
@@ -150,9 +149,3 @@ def _results(own: list[Sample], given: Any) -> Iterator[opik.Result]:
             scores,
             (plain.took_ms or 0.0) if plain else 0.0,
         )
-
-
-def _warned(told: dict[str, Any], sentence: str) -> dict[str, Any]:
-    log.warning("%s", sentence)
-    told["warnings"].append(sentence[:500])
-    return told

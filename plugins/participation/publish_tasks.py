@@ -40,7 +40,7 @@ def publish(visit: Visit) -> dict[str, Any]:
     try:
         site = opik_site()
     except PermanentError as error:
-        return _warned(told, str(error))
+        return warned(told, str(error))
     publications = LedgerPublications(visit.connection, visit.settings.municipality, site.name)
     waiting = publications.begin(DATASET_NAME)
     if not waiting:
@@ -52,7 +52,7 @@ def publish(visit: Visit) -> dict[str, Any]:
             _send(visit, site, publications, publication, deadline, told)
         except (TransientError, PermanentError) as error:
             publications.warn(publication, cause_chain(error)[:500])
-            _warned(told, f"{visit.item} is not whole there: {cause_chain(error)}")
+            warned(told, f"{visit.item} is not whole there: {cause_chain(error)}")
             if not isinstance(error, RequestRefusedError):
                 # The next version would meet the same: it waits with this one.
                 break
@@ -77,6 +77,13 @@ def opik_site() -> opik.OpikSite:
     return opik.OpikSite(
         connection.host or "", connection.password or "", workspace, opik.DEADLINE_S
     )
+
+
+def warned(told: dict[str, Any], sentence: str) -> dict[str, Any]:
+    """Log a warning and keep it for the docket; what was told so far, with it."""
+    log.warning("%s", sentence)
+    told["warnings"].append(sentence[:500])
+    return told
 
 
 def _send(
@@ -117,9 +124,3 @@ def _without_persons(
     content: Mapping[str, Any], recogniser: NameRecogniser | None = None
 ) -> dict[str, Any]:
     return {**content, "text": anonymised(str(content["text"]), recogniser)}
-
-
-def _warned(told: dict[str, Any], sentence: str) -> dict[str, Any]:
-    log.warning("%s", sentence)
-    told["warnings"].append(sentence[:500])
-    return told

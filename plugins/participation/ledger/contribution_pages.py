@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from psycopg.rows import dict_row
-from pydantic import BaseModel, ValidationError
 
 from include.contributions.model import Category, Classification, Contribution, Validation
 from include.contributions.story import (
@@ -19,8 +18,7 @@ from include.contributions.story import (
 )
 from include.contributions.wording import excerpt, note_sentences
 from participation.ledger.connection import Connection
-
-Answer = TypeVar("Answer", bound=BaseModel)
+from participation.ledger.recorded import read_output
 
 EVENTS = 200
 """Of each kind at most: a text that came a thousand times has one story."""
@@ -200,8 +198,8 @@ class LedgerContributionPages:
         row = found[0]
         results = self._rows(RESULTS, id=contribution_id, limit=EVENTS)
         standing = _standing(row, results)
-        validation, problem = _read(Validation, standing.get("validate"))
-        classification, other = _read(Classification, standing.get("classify"))
+        validation, problem = read_output(Validation, standing.get("validate"))
+        classification, other = read_output(Classification, standing.get("classify"))
         declared = row["declared_category"]
         return Story(
             municipality=self.municipality,
@@ -295,14 +293,3 @@ def _standing(row: Mapping[str, Any], results: list[dict[str, Any]]) -> dict[str
         ):
             found.setdefault(result["step"], result["output"])
     return found
-
-
-def _read(form: type[Answer], output: Any) -> tuple[Answer | None, str | None]:
-    if output is None:
-        return None, None
-    try:
-        return form.model_validate(output), None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or form.__name__
-        return None, f"{where}: {first['msg']}"[:300]

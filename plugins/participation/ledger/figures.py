@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
-from pydantic import BaseModel, ValidationError
 
 from include.contributions.model import (
     STATES,
@@ -58,17 +57,15 @@ from include.pages import Listing
 from participation.ledger.connection import Connection
 from participation.ledger.delays import delays
 from participation.ledger.outages import rules_alone
+from participation.ledger.recorded import read_output
 
 Row = dict[str, Any]
-Answer = TypeVar("Answer", bound=BaseModel)
 
 MAX_NOTICES = 50
 """Different warnings listed on a page; a run that warns of more needs its log."""
 
 MAX_SCORES = 80
 """Measures of an evaluation shown; the ledger keeps all of them."""
-
-PROBLEM_CHARACTERS = 300
 
 RULES_ALONE_WORDS = (
     "Texte d'un jour passé jugé par les règles seules, le modèle n'ayant pas répondu"
@@ -578,7 +575,7 @@ def _late(row: Row) -> Notice:
 
 
 def _accepted(row: Row) -> AcceptedText:
-    _, problem = _read(Classification, row["classification"])
+    _, problem = read_output(Classification, row["classification"])
     return AcceptedText(
         text=_text(row),
         category=row["category"],
@@ -590,7 +587,7 @@ def _accepted(row: Row) -> AcceptedText:
 
 
 def _case(row: Row) -> Case:
-    validation, problem = _read(Validation, row["validation"])
+    validation, problem = read_output(Validation, row["validation"])
     reasons = (row["decision_reason"], row["reason"], validation and validation.review_reason)
     reason = next((reason for reason in reasons if reason), "")
     return Case(
@@ -625,18 +622,6 @@ def _findings(validation: Validation) -> tuple[Finding, ...]:
         )
         for article in dict.fromkeys([*messages, *doubtful, *list(quotes)])
     )
-
-
-def _read(form: type[Answer], output: Any) -> tuple[Answer | None, str | None]:
-    """Read a recorded output, or say in one line why it cannot be read."""
-    if output is None:
-        return None, None
-    try:
-        return form.model_validate(output), None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or form.__name__
-        return None, f"{where}: {first['msg']}"[:PROBLEM_CHARACTERS]
 
 
 def _measures(scores: Any, prefix: str = "") -> Iterator[Measure]:
