@@ -60,6 +60,44 @@ def test_another_town_is_another_folder():
     assert (DATA / default).is_dir()
 
 
+def test_every_setting_can_be_made_where_the_project_is_deployed():
+    """A variable of `.env` that compose does not hand on reaches no container, and nobody says so."""
+    # Another workflow is built into the image, as another town is.
+    names = {
+        f"PARTICIPATION_{name.upper()}" for name in Settings.model_fields if name != "workflows"
+    }
+    example = set(re.findall(r"(?m)^#?([A-Z_]+)=", (ROOT / ".env.example").read_text("utf-8")))
+    asked = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yaml").read_text("utf-8")))
+
+    assert names - ENVIRONMENT.keys() == set()
+    assert asked - example == {"IMAGE_TAG"}
+    assert example - asked == {"COMPOSE_PROFILES"}
+
+
+def test_a_default_of_compose_is_the_default_of_the_code():
+    """Whoever sets nothing gets the same, deployed or not."""
+    for name, field in Settings.model_fields.items():
+        written = str(ENVIRONMENT.get(f"PARTICIPATION_{name.upper()}", ""))
+        if default := re.fullmatch(r"\$\{\w+:-(.*)\}", written):
+            made = Settings(**{name: default[1]})
+            assert getattr(made, name) == field.default, name
+
+
+def test_a_control_plane_that_restarts_ends_no_task(tmp_path):
+    """What holds for the tasks of `make run` holds for those of a deployment."""
+    env = environment(
+        StateFolder.at(tmp_path / "state"),
+        Ports(),
+        airflow_dsn="postgresql://u:p@h:1/airflow",
+        ledger_dsn="postgresql://u:p@h:1/ledger",
+        inbox=tmp_path,
+    )
+    of_workers = {name: env[name] for name in env if name.startswith("AIRFLOW__WORKERS__")}
+
+    assert of_workers
+    assert of_workers.items() <= ENVIRONMENT.items()
+
+
 def test_the_pool_of_the_model_is_made_wherever_tasks_are_told_to_use_it():
     """Tasks of a pool that is not there wait for ever; without the setting they use the default one."""
     init = COMPOSE["services"]["airflow-init"]["command"][-1]
