@@ -142,17 +142,6 @@ class Anonymised:
             raise ValueError(f"{start}:{end} does not lie in a text of {len(self.text)} characters")
         return self._before(start, is_end=False), self._before(end, is_end=True)
 
-    def original_quote(self, quote: str) -> tuple[int, int, str] | None:
-        """Find where a quote of the new text stands in the original, and its words there.
-
-        None where the new text does not hold it.
-        """
-        at = self.text.find(quote) if quote else -1
-        if at < 0:
-            return None
-        start, end = self.original_span(at, at + len(quote))
-        return start, end, self._original[start:end]
-
     def _before(self, position: int, *, is_end: bool) -> int:
         at = bisect_right(self.replacements, position, key=lambda each: each.new_start) - 1
         if at < 0:
