@@ -1,4 +1,4 @@
-"""The guide's building blocks: processors, composed once, run anywhere with equal results.
+"""The building blocks of a workflow: processors, composed once, run anywhere with equal results.
 
 Neighbours: :mod:`include.contributions` supplies processors; the Airflow side runs the same ones
 over chunks. Nothing here knows what an item is.

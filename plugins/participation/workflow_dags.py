@@ -68,27 +68,6 @@ def refuse_bad_definitions() -> None:
         )
 
 
-def list_definitions() -> list[dict[str, Any]]:
-    """Describe every definition for a page or a program; a bad one by its file and what is wrong."""
-    good, bad = definitions()
-    return [
-        {
-            "name": each.name,
-            "title": each.title,
-            "description": each.description,
-            "dag_id": each.dag_id,
-            "definition_hash": each.definition_hash,
-            "input": each.input_schema,
-            "steps": [step.id for step in each.steps],
-            "file": each.file,
-            "error": None,
-        }
-        for each in good
-    ] + [
-        {"name": None, "file": error.path, "line": error.line, "error": str(error)} for error in bad
-    ]
-
-
 def workflow_dag(definition: Definition) -> DAG:
     """Build the DAG of a definition: a task per step, and ``finish`` after all of them."""
 
@@ -207,7 +186,6 @@ __all__ = [
     "DefinitionsError",
     "definitions",
     "form",
-    "list_definitions",
     "refuse_bad_definitions",
     "workflow_dag",
 ]

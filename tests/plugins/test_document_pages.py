@@ -286,7 +286,7 @@ def test_the_report_of_a_document(see, steps, ledger):
 
 
 def test_the_output_of_a_document_as_json(browser, steps, ledger):
-    """The guide's four fields, and a hostile title only as a JSON string."""
+    """The four fields of a document's output, and a hostile title only as a JSON string."""
     steps.keep("/srv/depot/a.pdf", "a")
     steps.keep("/srv/depot/b.pdf", "b")
     parsed = ParsedDocument((*pages(QUAY), page(2, "", "empty")), warnings=(HOSTILE,))

@@ -476,20 +476,6 @@ def test_runs_are_listed_page_by_page(ledger, instance, use, three):
     assert len(latest_runs(ledger, "audierne-esquibien", workflow="small")) == 5
 
 
-def test_definitions_are_listed_with_what_is_wrong(tmp_path, monkeypatch, use):
-    use(Troubles())
-    read = definition(tmp_path, THREE.format(head="", a="", b="", c=""))
-    (tmp_path / "bad.yaml").write_text("name: bad\nsteps: []\n")
-    monkeypatch.setenv("PARTICIPATION_WORKFLOWS", str(tmp_path))
-
-    good, bad = workflow_dags.list_definitions()
-
-    assert (good["name"], good["dag_id"]) == ("small", "workflow_small")
-    assert good["definition_hash"] == read.definition_hash
-    assert good["steps"] == ["a", "b", "c"]
-    assert (bad["line"], bad["name"]) == (2, None)
-
-
 KINDS = st.sampled_from(["transient", "permanent"])
 STRATEGIES = st.sampled_from([str(each) for each in ErrorStrategy])
 STEP = st.fixed_dictionaries(

@@ -1,4 +1,4 @@
-"""One ``step_metric`` row per attempt of every step: the guide's WorkflowMetrics, in the ledger."""
+"""One ``step_metric`` row per attempt of every step: when, how it ended, how much there was."""
 
 import json
 from collections.abc import Mapping

@@ -12,7 +12,6 @@ from datetime import date
 from typing import Any, Literal
 
 from psycopg.rows import dict_row
-from pydantic import ValidationError
 
 from include.contributions.model import Category, Contribution, Validation
 from include.contributions.precision import PrecisionTable
@@ -24,6 +23,7 @@ from participation.ledger import outbox
 from participation.ledger.attempt import AttemptLedger
 from participation.ledger.connection import Connection
 from participation.ledger.locks import REVIEW_LOCK, hold
+from participation.ledger.recorded import read_output
 
 MAX_OPEN = 200
 """Questions that wait for an answer at once, over all runs: a list that people can still take in."""
@@ -456,7 +456,8 @@ def alive(
 def _standing(
     row: Mapping[str, Any], earlier: Iterable[Mapping[str, Any]], precision: PrecisionTable
 ) -> Standing:
-    validation = _validation(row["validation"])
+    # What an older version wrote in another form is no help to a person.
+    validation, _ = read_output(Validation, row["validation"])
     question = Question(
         question_id=row["question_id"],
         kind=row["kind"],
@@ -505,13 +506,3 @@ def _answer(stored: Any) -> Answer | None:
         note=stored["note"],
         person=Person(**stored["person"]),
     )
-
-
-def _validation(output: Any) -> Validation | None:
-    """Read what the machine answered; what an older version wrote otherwise is no help to a person."""
-    if output is None:
-        return None
-    try:
-        return Validation.model_validate(output)
-    except ValidationError:
-        return None
