@@ -1,4 +1,4 @@
-"""One real system for all end-to-end tests: started once, ended by the pid that started it."""
+"""One real system for all end-to-end tests: started once, ended with the last of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from bench.real_system import RealSystem
 DAGS = Path(__file__).parent / "dags"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system() -> Iterator[RealSystem]:
     """PostgreSQL and Airflow under the supervisor, with the product's DAGs and those of the tests."""
     pytest.importorskip("airflow", reason="end-to-end tests need Airflow")
