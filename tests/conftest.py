@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -78,6 +79,25 @@ def stranger() -> Iterator[Callable[[int], None]]:
     for server in started:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def nearby(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask stubs on this machine without a proxy, and a second time without much of a wait."""
+    from include import exchange  # noqa: PLC0415 - as the docstring of the module says
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
+
+
+@pytest.fixture
+def provider(nearby: None) -> Iterator[Any]:
+    """Be a provider of a language model and of embeddings that answers well until told otherwise."""
+    from tests.stub_provider import Provider  # noqa: PLC0415 - the same
+
+    stub = Provider()
+    yield stub
+    stub.close()
 
 
 @pytest.fixture

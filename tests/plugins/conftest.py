@@ -45,6 +45,18 @@ def instance(ledger_dsn, monkeypatch):
 
 
 @pytest.fixture
+def no_connection(monkeypatch):
+    """Take away whatever Airflow connection there was."""
+    from airflow.sdk import BaseHook  # noqa: PLC0415 - absent where there is no Airflow
+    from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415 - the same
+
+    def none(conn_id):
+        raise AirflowNotFoundException(conn_id)
+
+    monkeypatch.setattr(BaseHook, "get_connection", none)
+
+
+@pytest.fixture
 def fill():
     """Give a ledger some contributions of a day."""
     from participation.ledger.loading import LedgerLoading  # noqa: PLC0415 - needs the driver
@@ -164,22 +176,29 @@ def keep_dags(api_server: Any) -> Callable[[Path], None]:
 
 
 @pytest.fixture
-def served(api_server: Any, ledger: Any, ledger_dsn: str, monkeypatch: Any) -> Iterator[Any]:
-    """The API server with the module's ledger, emptied, behind ``participation_db``."""
+def ledger_connection(ledger_dsn: str) -> str:
+    """Write the way to the module's ledger as the connection ``participation_db``."""
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - needs the driver
 
+    known = conninfo_to_dict(ledger_dsn)
+    return json.dumps(
+        {
+            "conn_type": "postgres",
+            "host": known["host"],
+            "port": int(known.get("port") or 5432),
+            "login": known.get("user"),
+            "password": known.get("password"),
+            "schema": known["dbname"],
+        }
+    )
+
+
+@pytest.fixture
+def served(api_server: Any, ledger: Any, ledger_connection: str, monkeypatch: Any) -> Iterator[Any]:
+    """The API server with the module's ledger, emptied, behind ``participation_db``."""
     from participation.api.v1 import ledgers, locks  # noqa: PLC0415 - needs Airflow
 
-    known = conninfo_to_dict(ledger_dsn)
-    connection = {
-        "conn_type": "postgres",
-        "host": known["host"],
-        "port": int(known.get("port") or 5432),
-        "login": known.get("user"),
-        "password": known.get("password"),
-        "schema": known["dbname"],
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_PARTICIPATION_DB", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_PARTICIPATION_DB", ledger_connection)
     # A fast machine asks more often than one user may; the limit has tests of its own.
     monkeypatch.setenv("PARTICIPATION_API_BURST", "1000000")
     ledgers.close()

@@ -13,7 +13,6 @@ pytest.importorskip("airflow", reason="needs Airflow")
 
 from fastapi import Request
 from fastapi.routing import APIRoute
-from psycopg.conninfo import conninfo_to_dict
 
 from participation.api.v1 import bodies, contributions, ledgers, locks
 from participation.api.v1.app import app
@@ -128,18 +127,9 @@ def test_every_route_lets_in_who_may_and_nobody_else(caller, method, path, role)
         assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_the_same_doors_under_fab(ledger_dsn, tmp_path):
+def test_the_same_doors_under_fab(ledger_connection, tmp_path):
     """The roles of a deployment, and one that may nothing; the whole server in a process of its own."""
     walk = [[method, path.format(**NAMES)] for method, path in FIRST_ALLOWED]
-    known = conninfo_to_dict(ledger_dsn)
-    connection = {
-        "conn_type": "postgres",
-        "host": known["host"],
-        "port": int(known.get("port") or 5432),
-        "login": known.get("user"),
-        "password": known.get("password"),
-        "schema": known["dbname"],
-    }
     asked = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("fab_walk.py"))],
         input=json.dumps(walk),
@@ -151,7 +141,7 @@ def test_the_same_doors_under_fab(ledger_dsn, tmp_path):
         | {
             "AIRFLOW_HOME": str(tmp_path),
             "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-            "AIRFLOW_CONN_PARTICIPATION_DB": json.dumps(connection),
+            "AIRFLOW_CONN_PARTICIPATION_DB": ledger_connection,
             "PYTHONPATH": os.pathsep.join(sys.path),
         },
     )

@@ -10,7 +10,6 @@ pytest.importorskip("airflow", reason="needs Airflow")
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include import exchange
 from include.documents.embedding import bm25
 from include.documents.embedding.openai_compatible import OpenAICompatibleEngine
 from include.documents.model import Media, Page, ParsedDocument
@@ -51,9 +50,7 @@ def by_words(text):
 
 
 @pytest.fixture
-def provider(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
+def provider(nearby):
     stub = Provider(by_words)
     yield stub
     stub.close()

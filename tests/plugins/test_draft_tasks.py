@@ -10,9 +10,8 @@ import pytest
 pytest.importorskip("airflow", reason="needs Airflow")
 
 from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
-from include import exchange
 from include.documents import themes
 from include.documents.drafting import INSTRUCTIONS, PROMPT_VERSION
 from include.documents.model import Theme
@@ -69,9 +68,7 @@ class Model:
 
 
 @pytest.fixture
-def model(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
+def model(nearby, monkeypatch):
     with running() as site:
         connection = Connection(
             conn_id="participation_model",
@@ -389,12 +386,7 @@ def test_nothing_is_sent_unless_somebody_asks(model, papers, draft):
     assert model.asked == []
 
 
-def test_without_a_model_it_is_skipped(papers, draft, monkeypatch):
-    def none(_conn_id):
-        raise AirflowNotFoundException("no such connection")
-
-    monkeypatch.setattr(BaseHook, "get_connection", none)
-
+def test_without_a_model_it_is_skipped(papers, draft, no_connection):
     with pytest.raises(AirflowSkipException, match="no model is connected"):
         draft()
 

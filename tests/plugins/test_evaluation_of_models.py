@@ -11,7 +11,6 @@ from tests.plugins.test_model_tasks import (  # noqa: F401 - fixtures
     RULES,
     connect_model,
     connections,
-    provider,
 )
 from tests.stub_provider import status
 
@@ -23,7 +22,7 @@ def test_a_model_is_evaluated_with_the_rules_and_paid_once_a_text(
     own,  # noqa: F811
     ledger,
     connect_model,  # noqa: F811
-    provider,  # noqa: F811
+    provider,
 ):
     """Its rubric, its answers, its cost; the unaided question asks about the same text."""
     connect_model(input_eur_per_million=1, output_eur_per_million=2)
@@ -47,7 +46,7 @@ def test_an_outage_is_a_failure_of_the_model_and_no_answer_of_the_rules(
     ledger,
     instance,
     connect_model,  # noqa: F811
-    provider,  # noqa: F811
+    provider,
 ):
     """While another attempt follows the task waits for it; after the last one the samples failed."""
     (chunk,) = do.collect(noise=False)
@@ -71,7 +70,7 @@ def test_without_a_provider_to_ask_the_rules_are_evaluated_as_what_they_are(
     own,  # noqa: F811
     ledger,
     connect_model,  # noqa: F811
-    provider,  # noqa: F811
+    provider,
 ):
     """Under the rubric of the rules alone, when the run begins during an outage."""
     ledger.execute(

@@ -8,9 +8,8 @@ import pytest
 pytest.importorskip("airflow", reason="needs Airflow")
 
 from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
-from include import exchange
 from participation import experiment_tasks, steps
 from tests.plugins.test_evaluation_tasks import OWN, decide, do, engine, own  # noqa: F401 - fixtures
 from tests.stub_site import in_turn, page, running
@@ -21,9 +20,7 @@ ROOT = "/opik/api/v1/private"
 
 
 @pytest.fixture
-def site(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
+def site(nearby, monkeypatch):
     with running() as stub:
         for path in ("datasets", "datasets/items", "experiments", "experiments/items/bulk"):
             stub.pages[f"{ROOT}/{path}"] = page(b"", 204)
@@ -102,12 +99,7 @@ def test_a_failing_site_is_a_warning_and_the_next_attempt_goes_on(
     assert len(bodies(site, "experiments")) == 1
 
 
-def test_without_a_connection_it_is_skipped(publish, monkeypatch):
-    def none(_conn_id):
-        raise AirflowNotFoundException("no such connection")
-
-    monkeypatch.setattr(BaseHook, "get_connection", none)
-
+def test_without_a_connection_it_is_skipped(publish, no_connection):
     with pytest.raises(AirflowSkipException, match="no connection participation_opik"):
         publish()
 

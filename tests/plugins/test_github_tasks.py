@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("airflow", reason="needs Airflow")
 
 from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from include.contributions.sources import github
@@ -326,12 +326,7 @@ def test_a_repository_that_nobody_can_read_costs_no_other(hub, load, ledger, mon
     assert words not in caplog.text + cause_chain(caught.value)
 
 
-def test_without_a_connection_it_is_skipped(load, monkeypatch, metrics_of, ledger):
-    def none(_conn_id):
-        raise AirflowNotFoundException("no such connection")
-
-    monkeypatch.setattr(BaseHook, "get_connection", none)
-
+def test_without_a_connection_it_is_skipped(load, no_connection, metrics_of, ledger):
     with pytest.raises(AirflowSkipException, match="no connection participation_github"):
         load()
     assert metrics_of(ledger)[0][:2] == ("load_github", "skipped")

@@ -19,7 +19,6 @@ pytest.importorskip("airflow", reason="needs Airflow")
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include import exchange
 from include.contributions.model_prompts import judging_prompt
 from include.errors import (
     BudgetSpentError,
@@ -83,15 +82,6 @@ def connection(url, conn_id="participation_llm", **extra):
         password=KEY,
         extra=json.dumps({"model": "openai-chat:small", "deadline_s": 5, **extra}),
     )
-
-
-@pytest.fixture
-def provider(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
-    stub = Provider()
-    yield stub
-    stub.close()
 
 
 @pytest.fixture
@@ -220,11 +210,9 @@ def test_a_burst_of_errors_is_outlasted(provider, ask, ledger, burst):
 
 def test_a_provider_that_says_when_to_come_back_is_left_alone_until_then(provider, ask):
     provider.faults = [status(429, Retry_After="1")]
-    start = time.monotonic()
 
     ask(connection(provider.url))
 
-    assert 1.0 <= time.monotonic() - start < 4
     assert provider.arrived_at[1] - provider.arrived_at[0] >= 1.0
 
 

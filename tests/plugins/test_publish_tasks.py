@@ -9,9 +9,8 @@ import pytest
 pytest.importorskip("airflow", reason="needs Airflow")
 
 from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
-from include import exchange
 from include.documents import opik
 from participation import publish_tasks, steps
 from participation.ledger.datasets import Example, LedgerDatasets
@@ -67,9 +66,7 @@ class Opik:
 
 
 @pytest.fixture
-def site(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(exchange, "FIRST_WAIT_S", 0.01)
+def site(nearby, monkeypatch):
     with running() as stub:
         connection = Connection(
             conn_id="participation_opik",
@@ -253,12 +250,7 @@ def test_a_wrong_address_is_a_warning(publish, add, monkeypatch):
     assert "http(s) address" in publish()["warnings"][0]
 
 
-def test_without_a_connection_it_is_skipped(publish, monkeypatch):
-    def none(_conn_id):
-        raise AirflowNotFoundException("no such connection")
-
-    monkeypatch.setattr(BaseHook, "get_connection", none)
-
+def test_without_a_connection_it_is_skipped(publish, no_connection):
     with pytest.raises(AirflowSkipException, match="no connection participation_opik"):
         publish()
 
