@@ -177,14 +177,8 @@ def _huge_sheet_pdf() -> bytes:
     return pdf([""]).replace(b"[0 0 595 842]", b"[0 0 9999999 9999999]")
 
 
-def _bomb(size: int = 400 << 20) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    block = b" " * (1 << 20)
-    return b"".join(packer.compress(block) for _ in range(size >> 20)) + packer.flush()
-
-
 def _bomb_docx() -> bytes:
-    """Four hundred megabytes in as many kilobytes."""
+    """Two hundred megabytes in as many kilobytes."""
     content = b"<w:document>" + b" " * (64 << 20)
     return zipped({"word/document.xml": content * 3})
 

@@ -163,7 +163,9 @@ def test_a_hostile_text_stays_text_on_every_page(see, ledger):
     steps = Steps(ledger)
     steps.keep(f"/srv/{HOSTILE}.pdf", "a")
     steps.parse("a", HOSTILE + " Le quai.", title=HOSTILE)
-    steps.chunk(), steps.embed(), steps.indexing.build()
+    steps.chunk()
+    steps.embed()
+    steps.indexing.build()
     attempt = Attempt("contribution_analysis", HOSTILE, "judge", 0, 1)
     open_metric(ledger, TOWN, attempt, "validate")
     close_metric(ledger, attempt, "failed", item=HOSTILE, error_message=HOSTILE)
@@ -429,7 +431,10 @@ def test_the_fragment_is_what_changes_of_the_page(see, ledger):
 
     assert "<html" not in fragment
     assert "<script" not in fragment
-    assert fragment.strip()[:200] in see("/").replace("\n\n", "\n") or "form:1" in fragment
+    # Ages may be a second apart.
+    part, page = (re.sub(r"\d+|\s+", "", each) for each in (fragment, see("/")))
+    assert part
+    assert part in page
 
 
 def test_the_quarantine_says_why_and_the_way_back(see, doors, ledger):

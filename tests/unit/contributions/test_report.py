@@ -108,13 +108,6 @@ def tags(html):
     return [tag for tag, _ in Page(html).elements]
 
 
-def inline_types(tokens):
-    return [
-        (token.type, [child.type for child in token.children or () if child.type != "text_special"])
-        for token in tokens
-    ]
-
-
 @pytest.fixture(scope="module")
 def markdown_reader():
     """A CommonMark reader that lets HTML and tables through, so that a leak would show."""

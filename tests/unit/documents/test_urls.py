@@ -392,7 +392,7 @@ def test_a_slow_drip_does_not_outlive_the_deadline(site, take, tmp_path, part):
         stop.set()
 
     assert (left.standing, left.why.reason) == ("waits", "timeout")
-    assert monotonic() - started < 2
+    assert monotonic() - started < 10
     assert kept_files(tmp_path) == []
 
 
@@ -424,14 +424,14 @@ def test_a_handshake_that_never_ends_is_cut(tmp_path):
             GuardedClient(guard, deadline_s=0.4).ask(f"https://127.0.0.1:{port}/")
 
     assert error.value.reason == "timeout"
-    assert monotonic() - started < 2
+    assert monotonic() - started < 10
 
 
 def test_a_resolver_that_does_not_answer_is_left_behind():
     release = threading.Event()
 
     def stuck(_host, _port):
-        release.wait(10)
+        release.wait(60)
         return []
 
     started = monotonic()
@@ -440,7 +440,7 @@ def test_a_resolver_that_does_not_answer_is_left_behind():
     release.set()
 
     assert error.value.reason == "timeout"
-    assert monotonic() - started < 2
+    assert monotonic() - started < 10
 
 
 def test_an_endless_body_is_cut_at_the_limit(site, take, tmp_path):

@@ -251,7 +251,7 @@ def test_one_budget_covers_a_whole_pass():
         run_step_over_items(Step(down, on_error=RETRY), items, strategy=CONTINUE, budget=budget)
     )
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert outcomes[0].attempts == 2
     assert [outcome.attempts for outcome in outcomes[2:]] == [1] * 28
 
