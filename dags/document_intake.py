@@ -25,7 +25,7 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, Param, TriggerRule, dag, task
 
-from participation import document_tasks
+from participation import document_tasks, find_tasks
 from participation.defaults import DAG_DEFAULTS, late_after
 from participation.progress import WORKER_NAME
 from participation.steps import Visit, step_task
@@ -103,7 +103,7 @@ def document_intake() -> None:
         cannot be taken. Addresses get a quarter of an hour; a run for the whole inbox asks those that
         did not answer, had no turn, or were not looked at for a day.
         """
-        return document_tasks.find_documents(visit, params or {})
+        return find_tasks.find_documents(visit, params or {})
 
     @step_task(decorator=task.branch, trigger_rule=TriggerRule.ALL_DONE)
     def choose(*, visit: Visit, params: dict[str, Any] | None = None) -> list[str]:

@@ -24,6 +24,7 @@ TASK_MODULES = (
     "participation.embed_tasks",
     "participation.evaluation_tasks",
     "participation.experiment_tasks",
+    "participation.find_tasks",
     "participation.github_tasks",
     "participation.index_tasks",
     "participation.operators.ask",

@@ -15,7 +15,14 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.documents import themes
 from include.documents.model import KIND_OF, Kind
 from include.errors import PermanentError, TransientError
-from participation import chunk_tasks, dataset_tasks, document_tasks, embed_tasks, index_tasks
+from participation import (
+    chunk_tasks,
+    dataset_tasks,
+    document_tasks,
+    embed_tasks,
+    find_tasks,
+    index_tasks,
+)
 from participation.ledger.datasets import LedgerDatasets
 from participation.ledger.document_outputs import LedgerOutputs
 from participation.ledger.documents import LedgerDocuments
@@ -36,7 +43,7 @@ def take_in(inputs: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
     if (path is None) == (document_id is None):
         raise PermanentError("give one of path and document_id")
     if path is not None:
-        document_id = document_tasks.take_document(visit, path)
+        document_id = find_tasks.take_document(visit, path)
     met = LedgerDocuments(visit.connection, visit.settings.municipality).met(str(document_id))
     if met is None:
         raise PermanentError(f"the town has no document {document_id}: take it in by its path")

@@ -12,7 +12,7 @@ pytest.importorskip("airflow", reason="needs Airflow")
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from participation import document_tasks
+from participation import document_tasks, find_tasks
 from participation.ledger.attempt import Attempt
 from participation.settings import Settings
 from participation.steps import Visit
@@ -57,7 +57,7 @@ def visit(ledger, inbox, tmp_path):
 
 
 def find(visit, *urls):
-    return document_tasks.find_documents(visit, {"urls": list(urls)} if urls else {})
+    return find_tasks.find_documents(visit, {"urls": list(urls)} if urls else {})
 
 
 def aside(visit):
@@ -124,11 +124,11 @@ def test_what_has_no_turn_in_time_comes_first_the_next_time(visit, site, monkeyp
         site.pages[f"/{n}.txt"] = page(TEXT + str(n).encode())
     find(visit, urls[0])
     with monkeypatch.context() as short:
-        short.setattr(document_tasks, "ADDRESSES_BUDGET_S", 0.0)
+        short.setattr(find_tasks, "ADDRESSES_BUDGET_S", 0.0)
         told = find(visit, *urls)
     assert (told["new"], told["addresses_left"], len(site.seen)) == (0, 3, 1)
 
-    monkeypatch.setattr(document_tasks, "ADDRESSES_A_RUN", 2)
+    monkeypatch.setattr(find_tasks, "ADDRESSES_A_RUN", 2)
     told = find(visit)
 
     assert site.paths() == ["/0.txt", "/1.txt", "/2.txt"]
@@ -210,7 +210,7 @@ def test_what_was_set_aside_in_a_folder_and_is_no_trouble_any_more_is_closed(vis
     settled(inbox / "page_metadata.json", b"{}")
     settled(inbox / "avis.txt", TEXT)
     (inbox / "hosts.txt").unlink()
-    document_tasks.find_documents(visit, {"folder": "dossier"})
+    find_tasks.find_documents(visit, {"folder": "dossier"})
     assert len(aside(visit)) == 4, "nobody looked at the other folders"
     find(visit)
 

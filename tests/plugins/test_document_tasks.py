@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import fsspec
@@ -30,7 +29,14 @@ from include.documents.embedding import bm25
 from include.documents.intake import keep, stored_path
 from include.documents.model import Page, ParsedDocument, Received
 from include.errors import ConfigurationError, PermanentError, ReconciliationError, TransientError
-from participation import chunk_tasks, dataset_tasks, document_tasks, embed_tasks, index_tasks
+from participation import (
+    chunk_tasks,
+    dataset_tasks,
+    document_tasks,
+    embed_tasks,
+    find_tasks,
+    index_tasks,
+)
 from participation.ledger import connect, document_books, metrics
 from participation.ledger.attempt import Attempt
 from participation.ledger.datasets import Example, LedgerDatasets
@@ -41,18 +47,12 @@ from participation.steps import Visit
 from participation.triggers.outbox import MAX_ROWS_BYTES, event_of
 from participation.turns import take_turns
 from tests.hostile import hostile_files, pdf
+from tests.plugins.conftest import Instance
 
 SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
 TOWN = "audierne-esquibien"
 
 pytestmark = pytest.mark.postgres
-
-
-class Instance(SimpleNamespace):
-    """What a task asks of Airflow about its siblings."""
-
-    def get_task_states(self, *, dag_id, run_ids):
-        return {run_ids[0]: self.states}
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def visit(ledger, inbox, tmp_path, monkeypatch):
     """Be a task attempt whose ledger, inbox and stores are the test's own."""
     monkeypatch.setattr(embed_tasks, "connected", lambda: None)
     # Files of this moment would be watched for some seconds to see whether they grow.
-    monkeypatch.setattr(document_tasks, "take_files", _without_waiting(document_tasks.take_files))
+    monkeypatch.setattr(find_tasks, "take_files", _without_waiting(find_tasks.take_files))
     settings = Settings(
         municipality=TOWN,
         inbox=inbox,
@@ -88,7 +88,7 @@ READERS = {reader: kind for kind, reader in document_tasks.READERS.items()}
 
 def take_in(visit, **params):
     """Do what document_intake does, task by task; what ``reconcile`` says."""
-    found = document_tasks.find_documents(visit, params)
+    found = find_tasks.find_documents(visit, params)
     try:
         for reader in document_tasks.choose_readers(visit, ocr=False):
             document_tasks.read_kind(visit, READERS[reader], ocr=False, on_error="continue")
@@ -214,7 +214,7 @@ def test_a_name_that_no_index_holds_sets_its_file_aside(visit):
     name = "/".join(hashlib.sha512(b"%d" % n).hexdigest() for n in range(24))
     received = Received(name, "folder", keep([b"# Avis"], visit.settings.documents))
 
-    assert document_tasks._noted(visit, document_tasks._documents(visit), received) == "set_aside"
+    assert find_tasks._noted(visit, document_tasks.documents_of(visit), received) == "set_aside"
 
     count, [(uri, reason, _)] = document_books.set_aside(visit.connection, TOWN)
     assert (count, reason) == (1, "name_too_long")
@@ -363,12 +363,12 @@ def test_new_sizes_cut_everything_again_and_the_old_index_answers_meanwhile(visi
 def test_a_folder_leads_nowhere_else(visit, folder):
     """Outside of the inbox there are object stores, and nothing of the machine or of the web."""
     with pytest.raises(ConfigurationError):
-        document_tasks.find_documents(visit, {"folder": folder})
+        find_tasks.find_documents(visit, {"folder": folder})
 
 
 def test_an_address_of_the_machine_itself_is_set_aside(visit):
     """The list of addresses goes through the guarded client, and the inbox is left alone."""
-    told = document_tasks.find_documents(visit, {"urls": ["http://127.0.0.1:9/x.pdf"]})
+    told = find_tasks.find_documents(visit, {"urls": ["http://127.0.0.1:9/x.pdf"]})
 
     assert (told["set_aside"], told["new"]) == (1, 0)
 

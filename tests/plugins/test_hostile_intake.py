@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,11 +16,12 @@ pytest.importorskip("airflow", reason="needs Airflow")
 
 from include.dockets import fits
 from include.documents.parsing import ParseLimits
-from participation import document_tasks
+from participation import document_tasks, find_tasks
 from participation.ledger.attempt import Attempt
 from participation.settings import Settings
 from participation.steps import Visit
 from tests.hostile import hostile_files
+from tests.plugins.conftest import Instance
 
 pytestmark = pytest.mark.postgres
 
@@ -32,13 +32,6 @@ AT_THE_DOOR = {
     "empty_file": "empty",
 }
 """What the reader would say of a file that is not even taken in."""
-
-
-class Instance(SimpleNamespace):
-    """What a task asks of Airflow about its siblings."""
-
-    def get_task_states(self, *, dag_id, run_ids):
-        return {run_ids[0]: self.states}
 
 
 @pytest.fixture
@@ -86,9 +79,9 @@ def visit(ledger, inbox, tmp_path, monkeypatch):
         with (inbox / "grandit.txt").open("a") as file:
             file.write(" et qui continue.")
 
-    take = document_tasks.take_files
+    take = find_tasks.take_files
     monkeypatch.setattr(
-        document_tasks, "take_files", lambda root, store: take(root, store, pause=write_on)
+        find_tasks, "take_files", lambda root, store: take(root, store, pause=write_on)
     )
     settings = Settings(
         inbox=inbox, documents=tmp_path / "documents", datasets=str(tmp_path / "datasets")
@@ -110,9 +103,9 @@ def test_no_name_and_no_address_ends_the_intake(visit, inbox, ledger):
         (inbox / f"{number}{chr(0x1F40B) * 60}.pdf").write_bytes(b"%PDF-1.4 unfinished")
     (inbox / "grandit.txt").write_text("")
 
-    found = document_tasks.find_documents(visit, {})
+    found = find_tasks.find_documents(visit, {})
     urls = ["http://a..example/", "http://a.example/\0", "http://b.example/\udc80"]
-    refused = document_tasks.find_documents(visit, {"urls": urls})
+    refused = find_tasks.find_documents(visit, {"urls": urls})
 
     assert (found["new"], found["set_aside"]) == (2, 0)
     assert found["waits"] == 12
@@ -169,7 +162,7 @@ def test_each_ends_in_its_reason_and_nothing_is_left_behind(visit, inbox, tmp_pa
     watch = Watch()
     watch.start()
     try:
-        found = document_tasks.find_documents(visit, {})
+        found = find_tasks.find_documents(visit, {})
         for kind in document_tasks.READERS:
             if any(
                 document_tasks._kind(visit, w) == kind

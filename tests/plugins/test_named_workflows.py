@@ -22,6 +22,7 @@ from participation import (
     dataset_tasks,
     document_tasks,
     embed_tasks,
+    find_tasks,
     index_tasks,
     steps,
     workflow_dags,
@@ -68,9 +69,9 @@ def inbox(tmp_path):
 def settings(inbox, tmp_path, monkeypatch):
     """Let every task read and write the test's own folders; files of this moment are not watched."""
     monkeypatch.setattr(embed_tasks, "connected", lambda: None)
-    take = document_tasks.take_files
+    take = find_tasks.take_files
     monkeypatch.setattr(
-        document_tasks,
+        find_tasks,
         "take_files",
         lambda root, store: take(root, store, pause=lambda _seconds: None),
     )
@@ -103,7 +104,7 @@ def emptied(ledger):
 
 def by_the_dags(visit):
     """Do what the five document DAGs do; the output of each document by its name."""
-    document_tasks.find_documents(visit, {})
+    find_tasks.find_documents(visit, {})
     readers = {reader: kind for kind, reader in document_tasks.READERS.items()}
     for reader in document_tasks.choose_readers(visit, ocr=False):
         document_tasks.read_kind(visit, readers[reader], ocr=False, on_error="continue")
