@@ -6,10 +6,11 @@ every score: an engine cannot improve by failing.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from statistics import NormalDist
 from typing import Any
 
@@ -42,6 +43,7 @@ __all__ = [
     "load_samples",
     "score_answers",
     "score_reviewer",
+    "some_of_each_kind",
     "wilson",
 ]
 
@@ -54,6 +56,9 @@ MISTAKES_SHOWN = 20
 
 CURVE_POINTS = 60
 """Of the risk-coverage curve; more cannot be told apart on a screen."""
+
+SAMPLES_OF_A_KIND = 8
+"""Asked of a connected model each day: minutes and money for the whole set are the weekly evaluation's."""
 
 LICIT_KINDS = frozenset({"clean", "paired"})
 """Texts with nothing about them but that some name a group of people."""
@@ -279,6 +284,17 @@ class Verdict:
 
     passed: bool
     reasons: tuple[str, ...]
+
+
+def some_of_each_kind(samples: Sequence[Sample], count: int = SAMPLES_OF_A_KIND) -> list[Sample]:
+    """Choose up to ``count`` samples of each kind, by their ids: the same ones each day."""
+    left = Counter[str]()
+    chosen = []
+    for sample in sorted(samples, key=lambda each: sha256(each.sample_id.encode()).digest()):
+        left[sample.kind] += 1
+        if left[sample.kind] <= count:
+            chosen.append(sample)
+    return chosen
 
 
 def score_reviewer(

@@ -178,6 +178,8 @@ def rubrics_now(visit: Visit) -> tuple[str, ...]:
 def scorecard(visit: Visit, samples: Sequence[scoring.Sample]) -> scoring.Scorecard:
     """Score who judges now; a model that goes away meanwhile leaves the rules to be scored.
 
+    The rules answer for every sample, a model for some of each kind.
+
     Raises:
         CircuitOpenError: No provider may be asked, and this task will be tried again.
     """
@@ -185,6 +187,7 @@ def scorecard(visit: Visit, samples: Sequence[scoring.Sample]) -> scoring.Scorec
         usual = reviewers.usual
         if not isinstance(usual, ModelReviewer):
             return scoring.score_reviewer(samples, usual)
+        samples = scoring.some_of_each_kind(samples)
         ready = list(usual.ahead(samples, lambda sample: sample.contribution))
         found = {usual.validate(sample.contribution).rubric_version for sample in ready}
         if found - {usual.rubric_version}:

@@ -487,6 +487,21 @@ def test_the_gate_is_held_against_who_judges(ledger, instance, connect_model, pr
     assert card == again
 
 
+def test_a_day_asks_a_model_for_some_samples_of_each_kind(
+    ledger, instance, connect_model, provider
+):
+    """All of them cost minutes and money: they are for the evaluation that a person starts."""
+    samples = scoring.load_samples()
+    instance.task_id = "evaluate_reviewer"
+
+    with steps.visit("evaluate_reviewer") as here:
+        card = reviewing.scorecard(here, samples)
+
+    assert card.engine == "model"
+    kinds = {sample.kind for sample in samples}
+    assert card.sample_count == scoring.SAMPLES_OF_A_KIND * len(kinds) < len(samples) / 4
+
+
 def test_the_gate_is_held_against_the_rules_where_nobody_answers(
     ledger, instance, connect_model, provider
 ):
