@@ -63,7 +63,7 @@ _DETERMINERS = frozenset(
 
 _HARSH = frozenset(
     {"{mot.attaque}", "{mot.violence}", "{mot.grief}", "{mot.chose.attaque}", "{mot.chose.grief}"}
-    | {"{mot.chose.violence}", "{violence}"}
+    | {"{mot.chose.violence}", "{mot.chose.soupcon}", "{violence}"}
     | {"{hostile}", "{haine}", "{insulte_adj}", "{grossier}", "{insulte}", "{deshumanisant}"}
 )
 
@@ -92,6 +92,10 @@ _BESIDE = frozenset(
         "train",
         "prestataire",
     }
+    | {"urgences", "specialiste", "cinema", "piscine", "usine", "chantier", "atelier", "bureau"}
+    | {"tient", "tiennent", "situe", "trouve", "travaille", "travaillent", "travailler", "habite"}
+    | {"vis", "vit", "vivent", "aller", "vais", "va", "vont", "allons", "allait", "conduire"}
+    | {"quitte", "quittant", "quitter", "rejoindre", "livrer", "envoyons", "descendre", "monter"}
 )
 """What stands before a neighbouring town that one works with, comes from or is compared to."""
 
@@ -146,7 +150,7 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _TALK = re.compile(
-    r"\b(?:assistant|consignes?|instructions?|r[ée]sultats? attendus?|verdict|d[ée]cision|confiance"
+    r"\b(?:assistant|consignes?|instructions?|r[ée]sultats? attendus?|verdict|(?<!cette )(?<!une )(?<!leur )d[ée]cision|confiance"
     r"|note maximale)\s*:|\[[^\]\n]{0,80}\]\(|\b(?:javascript|data|vbscript|file):",
     re.IGNORECASE,
 )
@@ -245,6 +249,7 @@ class Charter:
             if hint.search(text)
             for match in pattern.finditer(text)
         ]
+        kindly = self._people_of.kindly(findings)
         strict, softened = self._strict(reading, findings)
         strict += self._advertising(reading, findings, contacts, subject)
         if strict:
@@ -254,9 +259,9 @@ class Charter:
             *contacts,
             *self._loose(reading, findings, softened),
             *self._form(reading, contacts),
-            *self._people(reading, findings),
+            *self._people(reading, findings, kindly),
             *self._people_of.doubts(reading, findings),
-            *_untold(self._plainness.doubts(reading, findings), softened),
+            *_untold(self._plainness.doubts(reading, findings, kindly), softened),
             *self._elsewhere(reading, findings, subject),
         ]
         if doubts:
@@ -409,12 +414,13 @@ class Charter:
         )
 
     @staticmethod
-    def _people(reading: Reading, findings: Findings) -> Iterator[Doubt]:
+    def _people(reading: Reading, findings: Findings, kindly: frozenset[int]) -> Iterator[Doubt]:
         """Find named persons, and sentences on a group of people that do not say something helpful."""
         tokens, labels = reading.tokens, findings.labels
         for position, own in enumerate(labels):
             if (
                 "{groupe}" in own
+                and position not in kindly
                 and not own & {"{cadre_licite}", "{licite}", "{lieu}"}
                 and not (
                     tokens[position].form.klass == OF_GROUPS and is_mild(tokens, labels, position)

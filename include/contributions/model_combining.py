@@ -31,8 +31,11 @@ from include.municipality import Municipality
 MIN_CONFIDENCE = 0.8
 """A model's own word for its certainty is not measured; below this it is not even meant as one."""
 
-NOTHING_AGAINST = frozenset({"sujet_non_reconnu", "propos_non_reconnu"})
-"""Reasons of the rules that say that nothing good was recognised, and nothing bad either."""
+NOTHING_AGAINST = frozenset({"sujet_non_reconnu", "propos_non_reconnu", "mot_inhabituel"})
+"""Reasons of the rules that say that nothing good was recognised, and nothing bad either.
+
+A word that the rules do not know is told last of all: where it is the reason, it is the only one.
+"""
 
 MAX_EVIDENCE = 12
 SAID_CHARACTERS = 400

@@ -43,12 +43,19 @@ INDIVIDUAL = "{individu}"
 ADDRESSED = "{vous}"
 OTHERS = "{eux}"
 OFFICE = "{elu}"
+GROUP = "{groupe}"
+_STAND_INS = frozenset({"{tiers}", OTHERS})
+_DEMONSTRATIVES = frozenset({"ceux", "celles", "celui", "celle"})
+_APART = frozenset(
+    {"de", "du", "des", "d", "en", "sur", "au", "aux", "entre", "qu", "que", "prevus"}
+)
 _FIRST_PERSON = frozenset({"je", "j", "nous"})
 
 _LOUD = frozenset(
     {"{charge}", "{negation}", "{hostile}", "{haine}", "{insulte_adj}", "{insulte}", "{grossier}"}
     | {"{mot.attaque}", "{mot.violence}", "{mot.grief}", "{mot.sensible}", "{mot.groupe}"}
     | {"{mot.chose.attaque}", "{mot.chose.violence}", "{mot.chose.grief}", "{mot.inconnu}"}
+    | {"{mot.chose.soupcon}"}
     | {"{eux}", "{vous}", "{elu}", "{tutoiement}"}
 )
 _PLURAL = frozenset(
@@ -65,22 +72,39 @@ class People:
     """Who may be spoken of, and where."""
 
     def __init__(self, municipality: Municipality) -> None:
-        self._closed = {f"{{{klass}}}": reason for klass, reason in municipality.closed.items()}
+        self._closed = {
+            f"{{{klass}}}": reason
+            for klass, reason in municipality.closed.items()
+            if f"{{{klass}}}" != GROUP
+        }
 
     @staticmethod
     def resolve(reading: Reading, findings: Findings) -> Findings:
-        """Take the sign of people off every *ils* and *elles* that stands for things named before."""
-        labels = list(findings.labels)
+        """Take the sign of people off *ils*, *elles*, *ceux de* that stand for things named before."""
+        tokens, labels = reading.tokens, list(findings.labels)
         for position, own in enumerate(labels):
-            if "{tiers}" in own and _stands_for_things(reading.tokens, labels, position):
-                labels[position] = own - {"{tiers}"}
+            if not own.isdisjoint(_STAND_INS) and (
+                "{tiers}" in own or _tells_things_apart(tokens, position)
+            ):
+                if _stands_for_things(tokens, labels, position):
+                    labels[position] = own - _STAND_INS
         return findings._replace(labels=tuple(labels))
+
+    @staticmethod
+    def kindly(findings: Findings) -> frozenset[int]:
+        """Positions inside a frame where a group of people is named as one names friends."""
+        return frozenset(
+            position
+            for hit in findings.rules
+            if hit.rule.layer == "frame" and f"{{{hit.rule.reason}}}" == GROUP
+            for position in range(hit.first, hit.last)
+        )
 
     def doubts(self, reading: Reading, findings: Findings) -> Iterator[Doubt]:
         """Find people outside every frame."""
         framed: dict[str, set[int]] = {label: set() for label in self._closed}
         for hit in findings.rules:
-            if hit.rule.layer == "frame":
+            if hit.rule.layer == "frame" and f"{{{hit.rule.reason}}}" != GROUP:
                 framed[f"{{{hit.rule.reason}}}"].update(range(hit.first, hit.last))
         for position, own in enumerate(findings.labels):
             for label in sorted(own & self._closed.keys()):
@@ -100,7 +124,8 @@ class People:
         if label == INDIVIDUAL:
             return is_quiet(tokens, labels, position)
         if label == OTHERS:
-            return is_quiet(tokens, labels, position, _LOUD - {OTHERS})
+            opens = position == 0 or tokens[position - 1].sentence != tokens[position].sentence
+            return not opens and is_quiet(tokens, labels, position, _LOUD - {OTHERS})
         if not any(
             tokens[other].form.folded in _FIRST_PERSON
             for other in sentence_of(tokens, position)
@@ -174,6 +199,16 @@ def is_quiet(
     """Say whether a sentence says nothing of those it names that could be a judgement."""
     loud = _LOUD if loud is None else loud
     return not any(labels[other] & loud for other in sentence_of(tokens, position))
+
+
+def _tells_things_apart(tokens: Sequence[Token], position: int) -> bool:
+    """Say whether *ceux* stands inside a sentence, before what tells it apart: ``ceux du quai``."""
+    return (
+        tokens[position].form.folded in _DEMONSTRATIVES
+        and 0 < position < len(tokens) - 1
+        and tokens[position - 1].sentence == tokens[position].sentence
+        and tokens[position + 1].form.folded in _APART
+    )
 
 
 def _stands_for_things(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from include.contributions.doubt import Doubt
+from include.contributions.doubt import Doubt, sentence_of
 from include.contributions.model import Category
 from include.contributions.normalisation import (
     CACHE_SIZE,
@@ -29,6 +29,9 @@ NAME_REACH = 4
 
 OF_GROUPS = "chose.groupe"
 """Nationalities, and the words for women and men."""
+
+GROUPS = "groupe"
+"""Words for people by what they believe, where they come from, what they lack."""
 
 SLIP_LETTERS = 4
 """In a shorter word one changed letter makes too many others."""
@@ -73,6 +76,7 @@ _PERSONS = frozenset({"{elu}", "{individu}", "{humain}", "{prenom}", "{civilite}
 _SPOKEN_OF = frozenset(
     {"{elu}", "{individu}", "{vous}", "{eux}", "{tiers}", "{groupe}", "{humain}"}
 )
+_AUTHORITIES = frozenset({"mairie", "municipalite", "conseil", "prefecture", "gouvernement"})
 _NOBODY = frozenset[str]()
 _BYSTANDERS = frozenset({"{humain}", "{tiers}"})
 """People in general, beside whom one unknown word is let through."""
@@ -84,6 +88,7 @@ _COMPANY = {
     "nom": frozenset({"{humain}", "{groupe}"}),
     "sensible": frozenset({"{humain}", "{groupe}", "{individu}", "{tiers}"}),
     "vente": frozenset({"{humain}", "{groupe}", "{individu}", "{tiers}"}),
+    "soupcon": frozenset[str](),
 }
 """Beside which people a word may be said of a thing, by its class."""
 
@@ -123,14 +128,24 @@ class Plainness:
         self._veiled = veiled
         self._is_slip: Callable[[str], bool] = lru_cache(maxsize=CACHE_SIZE)(self._slip)
 
-    def doubts(self, reading: Reading, findings: Findings) -> Iterator[Doubt]:
-        """Find the words that are neither plain nor explained; at most a few slips are forgiven."""
+    def doubts(
+        self, reading: Reading, findings: Findings, kindly: frozenset[int]
+    ) -> Iterator[Doubt]:
+        """Find the words that are neither plain nor explained; at most a few slips are forgiven.
+
+        Args:
+            reading: The text in words.
+            findings: What the data says of them.
+            kindly: Where a group of people is named as one names friends.
+        """
         tokens, labels = reading.tokens, findings.labels
         slips = strangers = 0
         people = _people_by_sentence(reading, findings)
         for position, token in enumerate(tokens):
             klass = token.form.klass
             if not klass or self._is_explained(klass, tokens, labels, position):
+                continue
+            if klass in {OF_GROUPS, GROUPS} and position in kindly:
                 continue
             if klass == OF_GROUPS:
                 if is_mild(tokens, labels, position):
@@ -262,6 +277,10 @@ def _is_of_things(
         and position
         and form.endswith(("er", "ir", "re"))
         and tokens[position - 1].form.folded in _OBJECTS
+    ):
+        return False
+    if kind == "soupcon" and any(
+        tokens[other].form.folded in _AUTHORITIES for other in sentence_of(tokens, position)
     ):
         return False
     return people <= _COMPANY[kind]
