@@ -150,8 +150,8 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _TALK = re.compile(
-    r"\b(?:assistant|consignes?|instructions?|r[ée]sultats? attendus?|verdict|(?<!cette )(?<!une )(?<!leur )d[ée]cision|confiance"
-    r"|note maximale)\s*:|\[[^\]\n]{0,80}\]\(|\b(?:javascript|data|vbscript|file):",
+    r"\b(?:assistant|consignes?|instructions?|r[ée]sultats? attendus?|verdict|confiance"
+    r"|(?<!cette )(?<!une )(?<!leur )d[ée]cision|note maximale)\s*:|\[[^\]\n]{0,80}\]\(|\[[^\]\n]{24,}\]|\b(?:javascript|data|vbscript|file):",
     re.IGNORECASE,
 )
 _SIGNS = (

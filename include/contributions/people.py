@@ -14,6 +14,7 @@ from include.municipality import Municipality
 
 SENTENCES_BACK = 2
 DETERMINER_REACH = 2
+DATIVE_REACH = 4
 
 UNNAMED = "propos_sur_des_personnes"
 VERB_REACH = 5
@@ -50,14 +51,26 @@ _APART = frozenset(
     {"de", "du", "des", "d", "en", "sur", "au", "aux", "entre", "qu", "que", "prevus"}
 )
 _FIRST_PERSON = frozenset({"je", "j", "nous"})
+_SPEAKERS = _FIRST_PERSON | {"on", "personne"}
 
 _LOUD = frozenset(
-    {"{charge}", "{negation}", "{hostile}", "{haine}", "{insulte_adj}", "{insulte}", "{grossier}"}
+    {
+        "{charge}",
+        "{charge_legere}",
+        "{negation}",
+        "{hostile}",
+        "{haine}",
+        "{insulte_adj}",
+        "{insulte}",
+        "{grossier}",
+    }
     | {"{mot.attaque}", "{mot.violence}", "{mot.grief}", "{mot.sensible}", "{mot.groupe}"}
     | {"{mot.chose.attaque}", "{mot.chose.violence}", "{mot.chose.grief}", "{mot.inconnu}"}
     | {"{mot.chose.soupcon}"}
     | {"{eux}", "{vous}", "{elu}", "{tutoiement}"}
 )
+_SHARP = _LOUD - {"{charge_legere}", "{negation}"}
+"""What weighs even beside a trade or *ceux*: of these, people complain in civil words as well."""
 _PLURAL = frozenset(
     {"les", "des", "ces", "nos", "mes", "ses", "leurs", "vos", "aux", "quelques", "plusieurs"}
     | {"certains", "certaines", "tous", "toutes", "deux", "trois", "quatre", "cinq", "six", "sept"}
@@ -83,11 +96,12 @@ class People:
         """Take the sign of people off *ils*, *elles*, *ceux de* that stand for things named before."""
         tokens, labels = reading.tokens, list(findings.labels)
         for position, own in enumerate(labels):
-            if not own.isdisjoint(_STAND_INS) and (
-                "{tiers}" in own or _tells_things_apart(tokens, position)
+            if (
+                not own.isdisjoint(_STAND_INS)
+                and ("{tiers}" in own or _tells_things_apart(tokens, position))
+                and _stands_for_things(tokens, labels, position)
             ):
-                if _stands_for_things(tokens, labels, position):
-                    labels[position] = own - _STAND_INS
+                labels[position] = own - _STAND_INS
         return findings._replace(labels=tuple(labels))
 
     @staticmethod
@@ -122,10 +136,10 @@ class People:
         """Say whether somebody is not judged: has a trade, or is spoken to or of in the first person."""
         tokens, labels = reading.tokens, findings.labels
         if label == INDIVIDUAL:
-            return is_quiet(tokens, labels, position)
+            return is_quiet(tokens, labels, position, _SHARP)
         if label == OTHERS:
             opens = position == 0 or tokens[position - 1].sentence != tokens[position].sentence
-            return not opens and is_quiet(tokens, labels, position, _LOUD - {OTHERS})
+            return not opens and is_quiet(tokens, labels, position, _SHARP - {OTHERS})
         if not any(
             tokens[other].form.folded in _FIRST_PERSON
             for other in sentence_of(tokens, position)
@@ -160,9 +174,19 @@ def _pronouns(reading: Reading, findings: Findings) -> Iterator[Doubt]:
                 and "{bien}" in labels[position + 1]
             )
         else:
-            speaks = folded == "lui"
+            speaks = folded == "lui" and not _is_dative(tokens, position)
         if speaks and not _is_introduced(tokens, labels, position):
             yield Doubt(UNNAMED, "personnes.pronom", token.start, token.end)
+
+
+def _is_dative(tokens: Sequence[Token], position: int) -> bool:
+    """Say whether *lui* is whom somebody gives or says something: ``on lui demande``."""
+    before = range(max(0, position - DATIVE_REACH), position)
+    return any(
+        tokens[other].form.folded in _SPEAKERS
+        and tokens[other].sentence == tokens[position].sentence
+        for other in before
+    )
 
 
 def _is_impersonal(tokens: Sequence[Token], position: int) -> bool:

@@ -69,6 +69,8 @@ _SMALL_WORDS = frozenset(
 )
 _ARTICLES = frozenset({"l", "la", "le", "les"})
 _TOWARDS = frozenset({"a", "vers", "depuis", "jusqu", "devant", "derriere", "sous", "pres"})
+_WITHIN = frozenset({"au", "du"})
+"""French says *au* and *du* before names of places and houses, not of persons."""
 _LEADING = frozenset(
     {"a", "de", "d", "du", "vers", "depuis", "entre", "et", "ou", "sur", "derriere"}
 )
@@ -227,7 +229,7 @@ class Plainness:
         while lead > 0 and tokens[lead].form.folded in _ARTICLES:
             lead -= 1
         before = tokens[lead].form.folded
-        if "{voie}" in labels[lead] or (token.capital and before in _TOWARDS):
+        if "{voie}" in labels[lead] or (token.capital and before in _TOWARDS | _WITHIN):
             return True
         return self._sounds_local(form.folded) and (
             before in _TOWARDS
