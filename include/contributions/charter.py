@@ -106,6 +106,7 @@ _BEFORE_INFINITIVE = frozenset(
 _NOMINAL = frozenset(
     {"un", "une", "des", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "dix", "douze"}
     | {"quinze", "vingt", "trente", "quelques", "plus", "davantage", "moins", "pouvoir", "plutot"}
+    | {"du", "de", "d", "le", "la", "les", "l", "que", "qu", "faites", "dites", "pourquoi", "nous"}
 )
 
 _DOMAINS = "com|fr|net|org|info|biz|uk|eu|bzh|io|tv|shop|site|xyz|ru"
@@ -151,7 +152,8 @@ _MARKUP = re.compile(
 )
 _TALK = re.compile(
     r"\b(?:assistant|consignes?|instructions?|r[ée]sultats? attendus?|verdict|confiance"
-    r"|(?<!cette )(?<!une )(?<!leur )d[ée]cision|note maximale)\s*:|\[[^\]\n]{0,80}\]\(|\[[^\]\n]{24,}\]|\b(?:javascript|data|vbscript|file):",
+    r"|(?<!cette )(?<!une )(?<!leur )d[ée]cision|note maximale)\s*:"
+    r"|\[[^\]\n]{0,80}\]\(|\[[^\]\n]{24,}\]|\b(?:javascript|data|vbscript|file):",
     re.IGNORECASE,
 )
 _SIGNS = (

@@ -118,7 +118,7 @@ _JOINERS = "\u00ad\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufe
 _STYLED = re.compile("[\uff01-\uff5e\u2460-\u24ff\U0001d400-\U0001d7ff]")
 _INVISIBLE = re.compile(f"[{_JOINERS}]")
 _WORD = re.compile(
-    rf"[^\W_](?:[\w\u0300-\u036f{_JOINERS}]|[@$€!|*](?=[^\W_]))*",
+    rf"[^\W_](?:[\w\u0300-\u036f{_JOINERS}]|[@$€!|*](?=[^\W_])|(?<=[cC])['’](?=[hH]))*",
 )
 _SENTENCE_END = re.compile(r"[.!?…\n;]")
 _SPACER = re.compile(r"[ \t\u00a0.\-_*·•/|]{1,2}")
@@ -184,11 +184,20 @@ def fold(word: str) -> str:
     ('ecole', 'maire', 'oeuvre')
     """
     if word.isascii():
-        return word.lower()
-    plain = unicodedata.normalize("NFKC", word).lower().translate(_LETTERS)
+        return word.lower().replace("'", "")
+    plain = unicodedata.normalize("NFKC", word).lower().translate(_LETTERS).replace("'", "")
     plain = _INVISIBLE.sub("", plain).translate(_HOMOGLYPHS)
     decomposed = unicodedata.normalize("NFD", plain)
     return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def cut(phrase: str) -> list[str]:
+    """Cut a phrase of the data as texts are cut; the Breton *c'h* is one letter.
+
+    >>> cut("plage du Loc'h"), cut("l'arc-en-ciel")
+    (['plage', 'du', 'Loch'], ['l', 'arc', 'en', 'ciel'])
+    """
+    return phrase.replace("c'h", "ch").replace("'", " ").replace("-", " ").split()
 
 
 def _is_masked(word: str) -> bool:
@@ -227,6 +236,7 @@ class Vocabulary:
         counts: dict[str, int] = json.loads(gzip.decompress(packed.read_bytes()))
         folded = _fold_many(counts)
         self._words = set(folded)
+        self._words.update(fold(word) for word in listed if word not in counts)
         self._words.update(fold(word) for word in own_words)
         self._exact = counts
         self._listed = dict(listed)

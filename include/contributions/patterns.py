@@ -27,7 +27,7 @@ from typing import NamedTuple, TypeVar
 
 from snowballstemmer import stemmer
 
-from include.contributions.normalisation import CACHE_SIZE, Form, Reading, Token, fold
+from include.contributions.normalisation import CACHE_SIZE, Form, Reading, Token, cut, fold
 from include.errors import ConfigurationError
 
 SHORT_WORD = 4
@@ -312,7 +312,7 @@ class Matcher:
         return kept, labels
 
     def _add_phrase(self, phrase: str, entry: Entry) -> None:
-        words = phrase.replace("'", " ").replace("-", " ").split()
+        words = cut(phrase)
         if len(words) == 1 and not phrase.startswith("{") and "|" not in phrase:
             marker = f"#{entry.id}"
             self._index.add(words[0], marker, derived=entry.derived, stems=entry.stems)
@@ -325,7 +325,7 @@ class Matcher:
     def _compile(self, written: str, owner: str, *, stems: bool = True) -> Pattern:
         elements: list[_Element] = []
         gap = 0
-        pieces = written.replace("'", " ").replace("-", " ").split()
+        pieces = cut(written)
         opens, closes = pieces[0] == "^", pieces[-1] == "$"
         for piece in pieces[opens : len(pieces) - closes]:
             if piece.startswith("..."):

@@ -13,7 +13,7 @@ from pathlib import Path
 from include.contributions import categories
 from include.contributions.charter import Charter
 from include.contributions.model import Classification, Contribution, Validation
-from include.contributions.normalisation import Normaliser, Reading, Vocabulary
+from include.contributions.normalisation import Normaliser, Reading, Vocabulary, cut
 from include.contributions.patterns import Findings, Matcher
 from include.contributions.people import People
 from include.contributions.precision import DEFAULT_TABLE, PrecisionTable, load_precision
@@ -55,7 +55,7 @@ class EmbeddedReviewer:
             word.strip("=*?")
             for entry in municipality.entries
             for phrase in entry.phrases
-            for word in phrase.replace("'", " ").replace("-", " ").split()
+            for word in cut(phrase)
         )
         self._precision = precision
         self._stamp = stamp
