@@ -47,16 +47,13 @@ OFFICE = "{elu}"
 GROUP = "{groupe}"
 _STAND_INS = frozenset({"{tiers}", OTHERS})
 _DEMONSTRATIVES = frozenset({"ceux", "celles", "celui", "celle"})
-_APART = frozenset(
-    {"de", "du", "des", "d", "en", "sur", "au", "aux", "entre", "qu", "que", "prevus"}
-)
+_APART = frozenset({"de", "du", "des", "d", "en", "sur", "au", "aux", "entre", "qu", "que"})
 _FIRST_PERSON = frozenset({"je", "j", "nous"})
 _SPEAKERS = _FIRST_PERSON | {"on", "personne"}
 
 _LOUD = frozenset(
     {
         "{charge}",
-        "{charge_legere}",
         "{negation}",
         "{hostile}",
         "{haine}",
@@ -69,8 +66,6 @@ _LOUD = frozenset(
     | {"{mot.chose.soupcon}"}
     | {"{eux}", "{vous}", "{elu}", "{tutoiement}"}
 )
-_SHARP = _LOUD - {"{charge_legere}", "{negation}"}
-"""What weighs even beside a trade or *ceux*: of these, people complain in civil words as well."""
 _PLURAL = frozenset(
     {"les", "des", "ces", "nos", "mes", "ses", "leurs", "vos", "aux", "quelques", "plusieurs"}
     | {"certains", "certaines", "tous", "toutes", "deux", "trois", "quatre", "cinq", "six", "sept"}
@@ -136,10 +131,10 @@ class People:
         """Say whether somebody is not judged: has a trade, or is spoken to or of in the first person."""
         tokens, labels = reading.tokens, findings.labels
         if label == INDIVIDUAL:
-            return is_quiet(tokens, labels, position, _SHARP)
+            return is_quiet(tokens, labels, position)
         if label == OTHERS:
             opens = position == 0 or tokens[position - 1].sentence != tokens[position].sentence
-            return not opens and is_quiet(tokens, labels, position, _SHARP - {OTHERS})
+            return not opens and is_quiet(tokens, labels, position, _LOUD - {OTHERS})
         if not any(
             tokens[other].form.folded in _FIRST_PERSON
             for other in sentence_of(tokens, position)
