@@ -38,6 +38,7 @@ SENSITIVE_CLASSES = frozenset({"insulte", "injure", "groupe", "haine"})
 SENSITIVE_LETTERS = 5
 """Shorter words are contained in, or one letter away from, too many honest ones."""
 
+ENCODED_LETTERS = 24
 GLUED_LETTERS = 7
 HELP_REACH = 6
 BESIDE_REACH = 3
@@ -181,6 +182,9 @@ _LOOK_ALIKE = re.compile("[\uff01-\uff5e‹›⟨⟩❮❯]")
 _CUT_OFF = _SIGNS[1:2]
 _BRACKETS = str.maketrans("‹›⟨⟩❮❯", "<><><>")
 _CUT_HINT = re.compile(r"[*…_']|\.\.\.")
+_MACHINE_HINT = re.compile("[:\\[<{`%&\\\\#\U000e0000-\U000e007f]")
+"""A sign that every match of the two patterns of machine talk holds."""
+
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{24,}={0,2}(?![A-Za-z0-9+/=])")
 
 
@@ -332,19 +336,22 @@ class Charter:
         """Find what is wrong with the writing itself: machine talk, disguise, noise, shouting."""
         text, tokens = reading.text, reading.tokens
         yield from _drawn(text)
-        for match in _TALK.finditer(text):
-            yield Doubt("manipulation", "forme.consigne", *match.span())
-        for pattern, rule in ((_MARKUP, "forme.balisage"), (_ENCODED, "forme.code")):
-            for match in pattern.finditer(text):
-                if rule == "forme.balisage" or _looks_encoded(
-                    match.group(), contacts, match.start()
-                ):
-                    yield Doubt("manipulation", rule, *match.span())
+        if _MACHINE_HINT.search(text):
+            for match in _TALK.finditer(text):
+                yield Doubt("manipulation", "forme.consigne", *match.span())
+            for match in _MARKUP.finditer(text):
+                yield Doubt("manipulation", "forme.balisage", *match.span())
+        if max(map(len, text.split()), default=0) >= ENCODED_LETTERS:
+            for match in _ENCODED.finditer(text):
+                if _looks_encoded(match.group(), contacts, match.start()):
+                    yield Doubt("manipulation", "forme.code", *match.span())
         words = [token for token in tokens if not _inside(token, contacts)] if contacts else tokens
+        longest = self._limits["max_word_characters"]
         for token in words:
-            if token.form.disguised or (not token.form.known and self._veiled(token.form.folded)):
+            form = token.form
+            if form.disguised or (not form.known and self._veiled(form.folded)):
                 yield Doubt("ecriture_deguisee", "forme.deguisement", token.start, token.end)
-            if token.end - token.start > self._limits["max_word_characters"]:
+            if token.end - token.start > longest:
                 yield Doubt("texte_illisible", "forme.mot-interminable", token.start, token.end)
         yield from self._noise(text, words)
 

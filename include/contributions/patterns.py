@@ -127,6 +127,15 @@ class _Element(NamedTuple):
 
 Pattern = tuple[_Element, ...]
 Owner = TypeVar("Owner", Entry, Rule)
+_Start = tuple[frozenset[int], Pattern, Owner]
+"""The elements that a pattern requires, the pattern, and whose it is."""
+
+_Starts = tuple[
+    tuple[tuple[Pattern, Owner], ...],
+    frozenset[int],
+    dict[int, list[tuple[frozenset[int], Pattern, Owner]]],
+]
+"""Patterns that require nothing more; the keys of the others; the others by their keys."""
 
 
 @dataclass(slots=True)
@@ -209,10 +218,10 @@ class Matcher:
         self._classes = {entry.klass for entry in entries}
         self._classes |= {f"mot.{klass}" for klass in listed}
         self._single: dict[str, Entry] = {}
-        self._phrases: dict[str, list[tuple[int, Pattern, Entry]]] = defaultdict(list)
-        self._patterns: dict[str, list[tuple[int, Pattern, Rule]]] = defaultdict(list)
-        self._bits: dict[frozenset[str], int] = {}
-        self._label_bits: dict[str, int] = defaultdict(int)
+        self._phrases: dict[str, list[_Start[Entry]]] = defaultdict(list)
+        self._patterns: dict[str, list[_Start[Rule]]] = defaultdict(list)
+        self._elements: dict[frozenset[str], int] = {}
+        self._elements_of: dict[str, set[int]] = defaultdict(set)
         for entry in entries:
             for phrase in entry.phrases:
                 self._add_phrase(phrase, entry)
@@ -222,7 +231,7 @@ class Matcher:
                 for label in pattern[0].labels:
                     self._patterns[label].append((self._required(pattern), pattern, rule))
         self._word = lru_cache(maxsize=CACHE_SIZE)(self._labels_and_entries)
-        self._carried = lru_cache(maxsize=CACHE_SIZE)(self._carried_bits)
+        self._carried = lru_cache(maxsize=CACHE_SIZE)(self._carried_elements)
         self._phrase_starts = lru_cache(maxsize=CACHE_SIZE)(partial(_starts, self._phrases))
         self._rule_starts = lru_cache(maxsize=CACHE_SIZE)(partial(_starts, self._patterns))
 
@@ -264,30 +273,25 @@ class Matcher:
         rules.sort(key=lambda hit: (hit.first, -hit.last, hit.rule.id))
         return findings._replace(rules=tuple(rules))
 
-    def _present(self, labels: Iterable[frozenset[str]]) -> int:
-        """Bits of every pattern element that some word of the text could be."""
-        present = 0
-        for own in set(labels):
-            present |= self._carried(own)
-        return present
+    def _present(self, labels: Iterable[frozenset[str]]) -> frozenset[int]:
+        """Numbers of every pattern element that some word of the text could be."""
+        return frozenset[int]().union(*map(self._carried, set(labels)))
 
-    def _carried_bits(self, labels: frozenset[str]) -> int:
-        carried = 0
-        for label in labels:
-            carried |= self._label_bits.get(label, 0)
-        return carried
+    def _carried_elements(self, labels: frozenset[str]) -> frozenset[int]:
+        empty: set[int] = set()
+        return frozenset().union(*(self._elements_of.get(label, empty) for label in labels))
 
-    def _required(self, pattern: Pattern) -> int:
-        """Bits of the elements without which a pattern cannot match; asked before any search."""
-        required = 0
+    def _required(self, pattern: Pattern) -> frozenset[int]:
+        """Elements without which a pattern cannot match; asked before any search."""
+        required = set()
         for element in pattern[1:]:
             if element.optional or element.negated:
                 continue
-            bit = self._bits.setdefault(element.labels, 1 << len(self._bits))
+            number = self._elements.setdefault(element.labels, len(self._elements))
             for label in element.labels:
-                self._label_bits[label] |= bit
-            required |= bit
-        return required
+                self._elements_of[label].add(number)
+            required.add(number)
+        return frozenset(required)
 
     def _with_phrases(
         self,
@@ -361,28 +365,42 @@ class Matcher:
         return frozenset(plain | classes), tuple(entries)
 
 
-def _starts(
-    index: Mapping[str, Sequence[tuple[int, Pattern, Owner]]], labels: frozenset[str]
-) -> tuple[tuple[int, Pattern, Owner], ...]:
-    """Patterns that may begin at a word; most words begin none."""
-    return tuple(item for label in sorted(labels) for item in index.get(label, ()))
+def _starts(index: Mapping[str, Sequence[_Start[Owner]]], labels: frozenset[str]) -> _Starts[Owner]:
+    """Patterns that may begin at a word, by the element of each that was numbered last.
+
+    Common elements are met early and have low numbers, so the last one is the rarest.
+    """
+    keyed: dict[int, list[_Start[Owner]]] = defaultdict(list)
+    free: list[tuple[Pattern, Owner]] = []
+    for label in sorted(labels):
+        for start in index.get(label, ()):
+            required, pattern, owner = start
+            if required:
+                keyed[max(required)].append(start)
+            else:
+                free.append((pattern, owner))
+    return tuple(free), frozenset(keyed), dict(keyed)
 
 
 def _search(
     tokens: Sequence[Token],
     labels: Sequence[frozenset[str]],
-    starts: Callable[[frozenset[str]], tuple[tuple[int, Pattern, Owner], ...]],
-    present: int,
+    starts: Callable[[frozenset[str]], _Starts[Owner]],
+    present: frozenset[int],
 ) -> set[tuple[int, int, Owner]]:
     """Find every owner once per span; a set, since two labels may lead to one pattern."""
-    possible = {
-        own: [
-            (pattern, owner)
-            for required, pattern, owner in starts(own)
-            if required & present == required
+    possible: dict[frozenset[str], list[tuple[Pattern, Owner]]] = {}
+    for own in set(labels):
+        free, keys, keyed = starts(own)
+        possible[own] = [
+            *free,
+            *(
+                (pattern, owner)
+                for key in keys & present
+                for required, pattern, owner in keyed[key]
+                if required <= present
+            ),
         ]
-        for own in set(labels)
-    }
     return {
         (position, last, owner)
         for position, own in enumerate(labels)
