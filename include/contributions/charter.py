@@ -471,6 +471,7 @@ class Charter:
         local_somewhere = (
             subject.places or subject.frames or self._names_a_street(reading, findings)
         )
+        lone = sum(1 for hit in findings.entries if hit.entry.klass == "autre_ville") == 1
         for hit in findings.entries:
             if hit.entry.klass not in {"voisine", "autre_ville"}:
                 continue
@@ -485,7 +486,7 @@ class Charter:
             if hit.entry.klass == "voisine":
                 elsewhere = asked_there and not beside and not local_somewhere
             else:
-                elsewhere = asked_there or not (local_somewhere or beside)
+                elsewhere = asked_there or not (local_somewhere or (beside and lone))
             if named and elsewhere:
                 span = span_of(reading, hit.first, hit.last)
                 yield Doubt("autre_commune", hit.entry.id, *span)

@@ -23,7 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from snowballstemmer import stemmer
 
@@ -126,16 +126,17 @@ class _Element(NamedTuple):
 
 
 Pattern = tuple[_Element, ...]
-Owner = TypeVar("Owner", Entry, Rule)
+Owner = TypeVar("Owner", bound=Entry | Rule)
 _Start = tuple[frozenset[int], Pattern, Owner]
 """The elements that a pattern requires, the pattern, and whose it is."""
 
-_Starts = tuple[
-    tuple[tuple[Pattern, Owner], ...],
-    frozenset[int],
-    dict[int, list[tuple[frozenset[int], Pattern, Owner]]],
-]
-"""Patterns that require nothing more; the keys of the others; the others by their keys."""
+
+class _Starts(NamedTuple, Generic[Owner]):
+    """Patterns that may begin at a word: those that require nothing more, the others by a key."""
+
+    free: tuple[tuple[Pattern, Owner], ...]
+    keys: frozenset[int]
+    keyed: dict[int, list[_Start[Owner]]]
 
 
 @dataclass(slots=True)
@@ -379,7 +380,7 @@ def _starts(index: Mapping[str, Sequence[_Start[Owner]]], labels: frozenset[str]
                 keyed[max(required)].append(start)
             else:
                 free.append((pattern, owner))
-    return tuple(free), frozenset(keyed), dict(keyed)
+    return _Starts(tuple(free), frozenset(keyed), dict(keyed))
 
 
 def _search(
@@ -391,13 +392,13 @@ def _search(
     """Find every owner once per span; a set, since two labels may lead to one pattern."""
     possible: dict[frozenset[str], list[tuple[Pattern, Owner]]] = {}
     for own in set(labels):
-        free, keys, keyed = starts(own)
+        begin: _Starts[Owner] = starts(own)
         possible[own] = [
-            *free,
+            *begin.free,
             *(
                 (pattern, owner)
-                for key in keys & present
-                for required, pattern, owner in keyed[key]
+                for key in begin.keys & present
+                for required, pattern, owner in begin.keyed[key]
                 if required <= present
             ),
         ]

@@ -60,3 +60,43 @@ def test_a_sentence_on_people_in_plain_words_goes_to_a_person(insert, rule):
 def test_people_in_their_frames_cost_nothing(insert):
     """Asking, thanking, telling what somebody did for the town is no judgement."""
     assert validate(insert).decision is Decision.ACCEPT
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        pytest.param("Une réfugiée syrienne m'a appris à coudre.", id="who_taught"),
+        pytest.param("Musulmane, je prépare les colis du quartier.", id="oneself"),
+        pytest.param("Mon fils autiste joue sur le quai.", id="ones_own"),
+        pytest.param("Deux Espagnols ont réparé la lampe.", id="who_mended"),
+        pytest.param("Les filles du handball attendent le car.", id="a_team"),
+    ],
+)
+def test_a_group_named_as_one_names_friends_costs_nothing(insert):
+    """A text that names a group kindly waits no more than another."""
+    assert validate(insert).decision is Decision.ACCEPT
+
+
+@pytest.mark.parametrize(
+    ("insert", "rule"),
+    [
+        pytest.param("Les clochards arrivent.", "mot.groupe", id="only_named"),
+        pytest.param("Les réfugiées prennent la place.", "mot.groupe", id="blamed"),
+        pytest.param("Les Espagnols ne partent jamais.", "mot.chose.groupe", id="complained_of"),
+    ],
+)
+def test_a_group_named_in_another_way_goes_to_a_person(insert, rule):
+    """Outside those frames the word itself is told."""
+    validation = validate(insert)
+
+    assert validation.decision is Decision.REVIEW
+    assert rule in {item.rule for item in validation.evidence}
+
+
+def test_those_who_opens_a_sentence_needs_a_frame():
+    """*Ceux* as the subject of a sentence is said of people; inside one it may be said of lamps."""
+    assert validate("Ceux du bourg ne saluent plus.").decision is Decision.REVIEW
+    assert (
+        validate("Les bancs du bourg restent, ceux du quai manquent.").decision is Decision.ACCEPT
+    )
+    assert validate("Une salle pour ceux qui chantent faux.").decision is Decision.ACCEPT

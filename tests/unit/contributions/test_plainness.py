@@ -112,3 +112,15 @@ def test_a_civic_word_does_not_excuse_a_listed_one():
 
     assert vocabulary.klass("crapule", "crapule") == "attaque"
     assert vocabulary.klass("offre", "offre") == ""
+
+
+def test_a_word_of_suspicion_passes_only_where_nobody_is_meant():
+    """Boxes fly off in the wind; who flies off with the till is for a person to read."""
+    assert validate("Les barquettes volent dans les jardins.").decision is Decision.ACCEPT
+    for insert in ("Les gens volent.", "La mairie pille le port."):
+        assert "mot.chose.soupcon" in {item.rule for item in validate(insert).evidence}
+
+
+def test_a_breton_name_is_one_word():
+    """*c'h* is a letter: the name is quoted whole, and known as a place after what leads to one."""
+    assert validate("La croix de Kerc'hoaz penche.").decision is Decision.ACCEPT
