@@ -176,6 +176,8 @@ def _pronouns(reading: Reading, findings: Findings) -> Iterator[Doubt]:
 
 def _is_dative(tokens: Sequence[Token], position: int) -> bool:
     """Say whether *lui* is whom somebody gives or says something: ``on lui demande``."""
+    if position == 0 or tokens[position - 1].sentence != tokens[position].sentence:
+        return True
     before = range(max(0, position - DATIVE_REACH), position)
     return any(
         tokens[other].form.folded in _SPEAKERS
