@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from participation import listener
 from participation.deadlines import RunQueuedAt
 from participation.operators.evaluation import EvaluationLink
 from participation.operators.links import PagesLink
@@ -30,6 +31,7 @@ class ParticipationPlugin(AirflowPlugin):
     """Pages under ``/participation`` and links to them."""
 
     name = "participation"
+    listeners = [listener]  # noqa: RUF012 - as Airflow declares it
     deadline_references = [RunQueuedAt]  # noqa: RUF012 - as Airflow declares it
     operator_extra_links = [ReportLink(), EvaluationLink()]  # noqa: RUF012 - as Airflow declares it
     global_operator_extra_links = [PagesLink()]  # noqa: RUF012 - as Airflow declares it

@@ -7,13 +7,16 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 
-from include.errors import ParticipationError, cause_chain
+from include.errors import LedgerUnavailableError, ParticipationError, cause_chain
 from participation.hooks.ledger import LEDGER_CONN_ID, ledger_dsn
-from participation.ledger import books, metrics, workflows
+from participation.ledger import alerts, books, metrics, workflows
 from participation.ledger.analysis import LedgerAnalysis
 from participation.ledger.attempt import Attempt
 from participation.ledger.connection import session
 from participation.settings import Settings
+
+LEDGER_WAITS_S = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 240.0)
+"""Eight minutes in all: a restart of the database, or a failover."""
 
 log = logging.getLogger(__name__)
 
@@ -21,19 +24,27 @@ log = logging.getLogger(__name__)
 async def note_deadline_miss(alert: str, **kwargs: Any) -> str:
     """Write a missed deadline to the ledger and the log; runs in the triggerer.
 
-    A run that is done by the time the callback comes is left alone.
+    A run that is done by the time the callback comes is left alone. A ledger that is away is waited for
+    some minutes: Airflow calls once. Whoever is to be told is told by ``deliver_webhooks``.
     """
     context = kwargs.get("context") or {}
     run: dict[str, Any] = context.get("dag_run") or {}
     state = str(run.get("state"))
     if state == "success":
         return "done in the meantime"
-    dsn = ledger_dsn(await BaseHook.aget_connection(LEDGER_CONN_ID))
-    deadline_at = (context.get("deadline") or {}).get("deadline_time")
-    await asyncio.to_thread(
-        _write_miss, dsn, str(run.get("dag_id")), _run_id(run), alert, deadline_at, state
-    )
     log.error("%s %s is late (%s): %s", run.get("dag_id"), _run_id(run), state, alert)
+    deadline_at = (context.get("deadline") or {}).get("deadline_time")
+    for wait_s in (*LEDGER_WAITS_S, None):
+        try:
+            dsn = ledger_dsn(await BaseHook.aget_connection(LEDGER_CONN_ID))
+            await asyncio.to_thread(
+                _write_miss, dsn, str(run.get("dag_id")), _run_id(run), alert, deadline_at, state
+            )
+            break
+        except LedgerUnavailableError:
+            if wait_s is None:
+                raise
+            await asyncio.sleep(wait_s)
     return f"noted: {alert}"
 
 
@@ -107,5 +118,15 @@ def _run_id(run: dict[str, Any]) -> str:
 def _write_miss(
     dsn: str, dag_id: str, run_id: str, alert: str, deadline_at: datetime | str | None, state: str
 ) -> None:
+    settings = Settings()
     with session(dsn) as connection:
-        metrics.note_deadline_miss(connection, dag_id, run_id, alert, deadline_at, state)
+        alerts.note_late(
+            connection,
+            settings.municipality,
+            dag_id,
+            run_id,
+            alert,
+            deadline_at,
+            state,
+            by_mail=bool(settings.alert_mail),
+        )

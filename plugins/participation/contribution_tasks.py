@@ -29,9 +29,9 @@ from include.errors import (
     ReconciliationError,
     ReviewerBelowGateError,
 )
-from participation import reviewing
+from participation import measures, reviewing
 from participation.defaults import ANALYSED, CONTRIBUTIONS
-from participation.ledger import books, metrics, outbox
+from participation.ledger import books, metrics, outbox, traces
 from participation.ledger.claims import Selection
 from participation.ledger.evaluations import LedgerEvaluations, save_evaluation
 from participation.ledger.loading import LedgerLoading
@@ -179,6 +179,7 @@ def judge(visit: Visit, chunk_id: int, step: str) -> dict[str, Any]:
     visit.item = f"chunk {chunk_id}"
     visit.works_on(visit.analysis.day_of_chunk(chunk_id))
     visit.context["chunk"] = visit.item
+    visit.goes_on_with(traces.of_chunk, chunk_id)
     if visit.analysis.is_settled(chunk_id):
         raise AirflowSkipException(f"{visit.item} is settled already: nothing is left to do")
     with reviewing.reviewers_for(visit) as reviewers:
@@ -231,8 +232,11 @@ def settle_states(visit: Visit, outlet_events: Any) -> dict[str, Any]:
         AirflowSkipException: This run judged nothing.
     """
     visit.works_on(next(iter(visit.analysis.days_of_run()), None))
+    visit.goes_on_with(traces.of_run, visit.attempt)
     states = visit.analysis.settle(f"{visit.attempt.dag_id}/{visit.attempt.run_id}")
     visit.output_size = sum(states.values())
+    for state, number in states.items():
+        measures.count("settled", number, state=state)
     if left := visit.analysis.unsettled():
         raise ReconciliationError(
             f"{visit.output_size} settled, but chunks lack results (id, contributions): {left}"

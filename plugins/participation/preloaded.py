@@ -13,6 +13,7 @@ from include.errors import ParticipationError
 from participation.settings import Settings
 
 TASK_MODULES = (
+    "participation.alert_tasks",
     "participation.callbacks",
     "participation.chunk_tasks",
     "participation.contribution_tasks",

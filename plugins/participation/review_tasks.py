@@ -19,7 +19,7 @@ from include.review import page
 from include.review.cases import decide, new_receipt_code
 from include.review.model import Answer, Fault
 from include.review.policy import read_answer
-from participation.ledger import metrics
+from participation.ledger import metrics, traces
 from participation.ledger.delays import waiting_times
 from participation.ledger.outages import rules_alone
 from participation.ledger.review import MAX_OPEN, Reviews, Standing, alive
@@ -148,6 +148,7 @@ def record_answer(visit: Visit, taken: Mapping[str, Any] | None) -> dict[str, An
     if not taken["counts"]:
         visit.item = f"question {question_id}"
         raise AirflowSkipException(f"{visit.item} is asked again: {taken['fault']}")
+    visit.goes_on_with(traces.of_question, question_id)
     reviews = _reviews(visit)
     with visit.connection.transaction():
         standing = _of_this_run(visit, reviews.standing(question_id, load_precision(), lock=True))

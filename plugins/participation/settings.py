@@ -63,6 +63,19 @@ class Settings(BaseSettings):
     """Hosts that a named workflow may call, with commas between, such as ``api.example.org``; a host on
     another port than that of the web with it (``127.0.0.1:8080``). None by default."""
 
+    alert_mail: str = ""
+    """Who is mailed that a run failed or is late, with commas between; by the connection
+    ``participation_smtp``. Nobody by default."""
+
+    @property
+    def alert_addresses(self) -> tuple[str, ...]:
+        """Who is mailed.
+
+        >>> Settings(alert_mail="a@example.org, b@example.org").alert_addresses
+        ('a@example.org', 'b@example.org')
+        """
+        return tuple(each.strip() for each in self.alert_mail.split(",") if each.strip())
+
     @property
     def hosts_of_workflows(self) -> frozenset[str]:
         """The hosts that a named workflow may call.

@@ -7,6 +7,7 @@ nothing and closes nothing.
 import functools
 import inspect
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from include.errors import (
     ProcessingError,
     cause_chain,
 )
+from participation import measures, tracing
 from participation.fence import single_runner
 from participation.hooks.ledger import ledger_dsn
 from participation.ledger.analysis import LedgerAnalysis
@@ -31,6 +33,7 @@ from participation.ledger.attempt import Attempt
 from participation.ledger.connection import Connection, session
 from participation.ledger.metrics import Status, close_metric, note_day, open_metric
 from participation.settings import Settings
+from participation.tracing import StepSpan, Submission
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ class Visit:
     docket: dict[str, Any] | None = None
     follows_death: bool = False
     dsn: str = field(default="", repr=False)
+    span: StepSpan | None = field(default=None, repr=False)
 
     @property
     def is_last_attempt(self) -> bool:
@@ -65,6 +69,17 @@ class Visit:
         if day is not None and day != self.received_on:
             note_day(self.connection, self.attempt, day)
             self.received_on = day
+
+    def goes_on_with(
+        self, find: Callable[..., list[tuple[str, int]]], *names: Any
+    ) -> None:
+        """Let the traces of the submissions that this attempt works for go on in it.
+
+        ``find`` is one of :mod:`participation.ledger.traces`; without tracing it is not asked.
+        """
+        if self.span is not None and self.span.is_recorded:
+            found = find(self.connection, *names)
+            self.span.submissions = [Submission(*each) for each in found]
 
     def failed_tasks(self) -> list[str]:
         """Name the tasks of this run that failed, or could not begin because another did."""
@@ -115,21 +130,31 @@ def visit(step: str) -> Iterator[Visit]:
     """
     context: Any = get_current_context()
     attempt = attempt_of(context["ti"])
+    with tracing.step_span(step, **_names(attempt)) as span:
+        yield from _visited(step, context, attempt, span)
+
+
+def _visited(step: str, context: Any, attempt: Attempt, span: StepSpan) -> Iterator[Visit]:
     here: Visit | None = None
     dsn = ledger_dsn()
+    ends = _Ends(step, attempt, span, time.monotonic())
     try:
         with session(dsn) as connection, single_runner(connection, attempt):
             here = Visit(
-                connection, attempt, Settings(), context, received_on=_day(context), dsn=dsn
+                connection, attempt, Settings(), context, received_on=_day(context), dsn=dsn, span=span
             )
             here.follows_death = open_metric(
                 connection, here.settings.municipality, attempt, step, here.received_on
             )
             yield here
             _close(connection, here, "success")
+            measures.tell_standing(connection, here.settings.municipality, step)
+        ends.told(here, "success")
     except (AirflowSkipException, AirflowTaskTimeout) as end:
         ended: Status = "skipped" if isinstance(end, AirflowSkipException) else "timeout"
-        _close_again(dsn, here, getattr(end, "metric_status", ended), str(end))
+        ended = getattr(end, "metric_status", ended)
+        _close_again(dsn, here, ended, str(end))
+        ends.told(here, ended, None if ended == "skipped" else end)
         raise
     except Exception as error:
         failure = ProcessingError(
@@ -139,7 +164,9 @@ def visit(step: str) -> Iterator[Visit]:
             cause=error,
             failed_at=datetime.now(UTC),
         )
-        _close_again(dsn, here, getattr(error, "metric_status", "failed"), cause_chain(error))
+        status: Status = getattr(error, "metric_status", "failed")
+        _close_again(dsn, here, status, cause_chain(error))
+        ends.told(here, status, error)
         raise (error if isinstance(error, ProcessingError) else failure) from error
 
 
@@ -196,6 +223,35 @@ def step_task(
     # A mapped task does not take its function's docstring by itself.
     task_arguments.setdefault("doc_md", inspect.getdoc(function))
     return decorator(multiple_outputs=False, **task_arguments)(run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Tells whoever watches how an attempt ended; the ledger has its own record."""
+
+    step: str
+    attempt: Attempt
+    span: StepSpan
+    began_s: float
+
+    def told(
+        self, here: Visit | None, status: Status, error: BaseException | None = None
+    ) -> None:
+        sizes = (here.input_size, here.output_size) if here else (None, None)
+        self.span.end_as(status, error, input_size=sizes[0], output_size=sizes[1])
+        duration_ms = (time.monotonic() - self.began_s) * 1000
+        measures.tell_step(self.step, self.attempt.dag_id, status, duration_ms, *sizes)
+
+
+def _names(attempt: Attempt) -> dict[str, str | int]:
+    """Name an attempt as Airflow's own spans do."""
+    return {
+        "airflow.dag_id": attempt.dag_id,
+        "airflow.task_id": attempt.task_id,
+        "airflow.dag_run.run_id": attempt.run_id,
+        "airflow.task_instance.try_number": attempt.try_number,
+        "airflow.task_instance.map_index": attempt.map_index,
+    }
 
 
 def _day(context: Any) -> date | None:

@@ -14,7 +14,12 @@ CONNECT_TIMEOUT_S = 10
 """A database that is starting up refuses or answers within this; the retry comes from the task."""
 
 
-def connect(dsn: str, *, application_name: str = "participation") -> Connection:
+def connect(
+    dsn: str,
+    *,
+    application_name: str = "participation",
+    connect_timeout_s: int = CONNECT_TIMEOUT_S,
+) -> Connection:
     """Open an autocommit connection whose search path is the ledger's schema.
 
     Raises:
@@ -24,7 +29,7 @@ def connect(dsn: str, *, application_name: str = "participation") -> Connection:
         dsn,
         autocommit=True,
         application_name=application_name,
-        connect_timeout=CONNECT_TIMEOUT_S,
+        connect_timeout=connect_timeout_s,
         keepalives_idle=30,
         keepalives_interval=10,
         keepalives_count=3,
@@ -33,7 +38,12 @@ def connect(dsn: str, *, application_name: str = "participation") -> Connection:
 
 
 @contextmanager
-def session(dsn: str, *, application_name: str = "participation") -> Iterator[Connection]:
+def session(
+    dsn: str,
+    *,
+    application_name: str = "participation",
+    connect_timeout_s: int = CONNECT_TIMEOUT_S,
+) -> Iterator[Connection]:
     """Open the ledger for a block of work.
 
     Raises:
@@ -41,7 +51,9 @@ def session(dsn: str, *, application_name: str = "participation") -> Iterator[Co
             transaction was rolled back.
     """
     try:
-        with connect(dsn, application_name=application_name) as connection:
+        with connect(
+            dsn, application_name=application_name, connect_timeout_s=connect_timeout_s
+        ) as connection:
             yield connection
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise LedgerUnavailableError(

@@ -153,10 +153,12 @@ def note_deadline_miss(
     alert: str,
     deadline_at: datetime | str | None,
     run_state: str,
-) -> None:
-    """Note that a run was late; the same alert of the same run once."""
-    connection.execute(
-        "INSERT INTO deadline_miss (dag_id, run_id, alert, deadline_at, run_state)"
-        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (dag_id, run_id, alert, deadline_at, run_state),
+) -> bool:
+    """Note that a run was late; the same alert of the same run once. Returns whether it is new."""
+    return bool(
+        connection.execute(
+            "INSERT INTO deadline_miss (dag_id, run_id, alert, deadline_at, run_state)"
+            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (dag_id, run_id, alert, deadline_at, run_state),
+        ).rowcount
     )

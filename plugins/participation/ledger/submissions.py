@@ -25,7 +25,8 @@ INSERT INTO contribution (
 SELECT contribution_id, %(municipality)s, source, coalesce(external_id, left(content_hash, 16)),
        constat_factuel, idees_ameliorations, declared_category,
        coalesce(submitted_on, (now() AT TIME ZONE 'Europe/Paris')::date),
-       content_hash, input_hash, jsonb_build_object('submitted_by', %(user)s::text)
+       content_hash, input_hash, jsonb_strip_nulls(jsonb_build_object(
+           'submitted_by', %(user)s::text, 'traceparent', %(traceparent)s::text))
 FROM (SELECT DISTINCT ON (content_hash) * FROM jsonb_to_recordset(%(rows)s) AS r(
           position integer, contribution_id text, source text, external_id text,
           constat_factuel text, idees_ameliorations text, declared_category text,
@@ -120,12 +121,17 @@ class Standing:
 
 
 def receive(
-    connection: Connection, municipality: str, records: Sequence[Record], user: str
+    connection: Connection,
+    municipality: str,
+    records: Sequence[Record],
+    user: str,
+    traceparent: str | None = None,
 ) -> list[Received]:
     """Store every record in one transaction and return the receipts, in the order given.
 
     The same text, now or at any time before, is one contribution and has one code. New texts are
-    announced as those of any other service: the watcher of the outbox wakes their analysis.
+    announced as those of any other service: the watcher of the outbox wakes their analysis. New ones
+    keep the place in the trace that they came by; the steps that judge them go on there.
 
     Raises:
         psycopg.Error: Nothing was stored.
@@ -133,7 +139,7 @@ def receive(
     rows = [_row(position, record, municipality) for position, record in enumerate(records)]
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _receive(connection, municipality, rows, user)
+            return _receive(connection, municipality, rows, user, traceparent)
         except psycopg.errors.DeadlockDetected:
             if attempt == ATTEMPTS:
                 raise
@@ -147,11 +153,16 @@ def standing(connection: Connection, municipality: str, code: str) -> Standing |
 
 
 def _receive(
-    connection: Connection, municipality: str, rows: list[dict[str, Any]], user: str
+    connection: Connection,
+    municipality: str,
+    rows: list[dict[str, Any]],
+    user: str,
+    traceparent: str | None,
 ) -> list[Received]:
     names = {
         "municipality": municipality,
         "user": user,
+        "traceparent": traceparent,
         "rows": json.dumps(rows, allow_nan=False),
         "emitter": EMITTER,
     }

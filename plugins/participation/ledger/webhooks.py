@@ -6,7 +6,13 @@ from typing import Any
 
 from participation.ledger.connection import Connection
 
-EVENTS = ("contribution.accepted", "contribution.decided", "report.published")
+EVENTS = (
+    "contribution.accepted",
+    "contribution.decided",
+    "report.published",
+    "run.failed",
+    "run.late",
+)
 
 GIVE_UP_AFTER = "3 days"
 """A partner's server may be away over a weekend; what is older is dropped, loudly."""

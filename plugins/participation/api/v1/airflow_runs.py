@@ -34,6 +34,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from include.processing.definition import DAG_PREFIX
+from participation import tracing
 from participation.api.v1.problems import ProblemError, not_found, place, unprocessable
 
 BUILT_IN = ("contribution_analysis", "document_intake")
@@ -180,13 +181,16 @@ def start(dag_id: str, run_id: str, conf: Mapping[str, Any], user: BaseUser) -> 
         ProblemError: The DAG cannot be started.
     """
     try:
-        trigger_dag(
-            dag_id,
-            triggered_by=DagRunTriggeredByType.REST_API,
-            triggering_user_name=user.get_name(),
-            run_id=run_id,
-            conf=dict(conf),
-        )
+        with create_session(scoped=False) as session:
+            made = trigger_dag(
+                dag_id,
+                triggered_by=DagRunTriggeredByType.REST_API,
+                triggering_user_name=user.get_name(),
+                run_id=run_id,
+                conf=dict(conf),
+                session=session,
+            )
+            _join_trace(session, made)
     except DagRunAlreadyExists:
         return Started(run_id, is_new=False)
     except IntegrityError:
@@ -200,6 +204,24 @@ def start(dag_id: str, run_id: str, conf: Mapping[str, Any], user: BaseUser) -> 
         raise unprocessable("input", _short(str(error))) from None
     _note(user, "participation_workflow_started", dag_id, run_id)
     return Started(run_id, is_new=True)
+
+
+def _join_trace(session: Session, made: DagRun | None) -> None:
+    """Let a run that is not stored yet, and its tasks, go on in the trace of the request.
+
+    Airflow begins a trace of its own for every run (apache/airflow#67210).
+    """
+    parent = tracing.traceparent()
+    if made is None or parent is None:
+        return
+    made.context_carrier = tracing.new_carrier(parent)
+    session.flush()
+    beginning = made.context_carrier["traceparent"]
+    instances = select(TaskInstance).where(
+        TaskInstance.dag_id == made.dag_id, TaskInstance.run_id == made.run_id
+    )
+    for instance in session.scalars(instances):
+        instance.context_carrier = tracing.new_carrier(beginning)
 
 
 def run_of(dag_id: str, run_id: str) -> tuple[Run, list[Step]]:

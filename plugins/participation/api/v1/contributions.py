@@ -17,6 +17,7 @@ from pydantic import (
 
 from include.contributions.receipts import read_code, read_decision_code
 from include.errors import ConfigurationError
+from participation import tracing
 from participation.api.v1 import ledgers, locks
 from participation.api.v1.bodies import KB, MB, body_of
 from participation.api.v1.documenting import takes
@@ -167,7 +168,7 @@ def submit(
     """
     entries = sent.contributions if isinstance(sent, Batch) else [sent]
     records = [entry.record(position) for position, entry in enumerate(entries)]
-    found = ledgers.ask(submissions.receive, records, user.get_name())
+    found = ledgers.ask(submissions.receive, records, user.get_name(), tracing.traceparent())
     if not any(each.is_new for each in found):
         response.status_code = 200
     return Receipts(

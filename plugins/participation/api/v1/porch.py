@@ -5,9 +5,11 @@ import re
 import uuid
 
 import structlog
-from opentelemetry import trace
+from opentelemetry.trace import Span, Status, StatusCode
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from participation.tracing import request_span
 from participation.api.v1.problems import answer, of_exception
 
 _HEADER = b"x-request-id"
@@ -19,6 +21,8 @@ _SAFE = {
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
 }
+
+SERVER_FAULT = 500
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +43,19 @@ class Porch:
             return
         request_id = request_id_of(scope)
         scope["participation.request_id"] = request_id
-        trace.get_current_span().set_attribute("participation.request_id", request_id)
+        with request_span(scope["method"], Headers(scope=scope), request_id) as span:
+            await self._serve(scope, receive, send, request_id, span)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, span: Span
+    ) -> None:
         begun = False
 
         async def respond(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
+                _name(span, scope, message["status"])
                 kept = [pair for pair in message["headers"] if pair[0].lower() not in _SAFE]
                 own = [*_SAFE.items(), (_HEADER, request_id.encode())]
                 message["headers"] = [*kept, *own]
@@ -59,6 +69,18 @@ class Porch:
                 if begun:
                     raise
                 await answer(request_id, of_exception(error))(scope, receive, respond)
+
+
+def _name(span: Span, scope: Scope, status: int) -> None:
+    """Name a request by its route: its path may hold a receipt, which is a secret."""
+    route = getattr(scope.get("route"), "path", None)
+    if route:
+        where = f"{scope.get('root_path', '')}{route}"
+        span.update_name(f"{scope['method']} {where}")
+        span.set_attribute("http.route", where)
+    span.set_attribute("http.response.status_code", status)
+    if status >= SERVER_FAULT:
+        span.set_status(Status(StatusCode.ERROR))
 
 
 def request_id_of(scope: Scope) -> str:

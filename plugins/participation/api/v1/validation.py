@@ -12,6 +12,7 @@ from include.contributions.reviewer import EmbeddedReviewer, embedded_reviewer
 from include.contributions.scoring import load_samples
 from include.errors import ParticipationError, ProcessingError
 from include.processing.workflow import RetryBudget
+from participation import tracing
 from participation.api.v1 import locks
 from participation.api.v1.bodies import KB, MB, body_of
 from participation.api.v1.documenting import takes
@@ -112,7 +113,9 @@ def warm_up() -> None:
 
 def _judged(sent: TextToJudge, engine: EmbeddedReviewer, budget: RetryBudget) -> Judged:
     try:
-        found = judge(sent.contribution(sent.id), engine, budget=budget)
+        found = judge(
+            sent.contribution(sent.id), engine, budget=budget, observer=tracing.observer()
+        )
     except ProcessingError as error:
         # The causes may hold the citizen's words: they belong to the log of this house.
         log.exception("%s of a text to judge", error.step)

@@ -22,7 +22,9 @@ LIMIT = 16 * KB
 
 router = APIRouter(tags=["webhooks"], dependencies=[Depends(locks.may_send_out)])
 
-EventName = Literal["contribution.accepted", "contribution.decided", "report.published"]
+EventName = Literal[
+    "contribution.accepted", "contribution.decided", "report.published", "run.failed", "run.late"
+]
 
 
 class WebhookRequest(BaseModel):
