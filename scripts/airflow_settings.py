@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import tcp_ports
 from state_folder import ROOT, USERS, StateFolder
+from telemetry import telemetry
 
 PREFERRED_UI_PORT = 8080
 """Where people expect Airflow; any other free port when it is taken."""
@@ -117,6 +118,7 @@ def environment(
             for section, options in _settings(state, ports, airflow_dsn).items()
             for option, value in options.items()
         }
+        | telemetry(os.environ)
     )
 
 
