@@ -1,12 +1,12 @@
 """# Deliver webhooks
 
-Tells partners what happened: `contribution.accepted`, `contribution.decided`, `report.published`; and operators
-that a run failed or is late: `run.failed`, `run.late`, by webhook or by mail (`docs/observability.md`). Each
-event is signed, is sent at least once with an id by which a receiver knows it again, and in order for each
-contribution.
+Tells partners what happened: `contribution.accepted`, `contribution.decided`, `report.published`; and
+operators that a run failed or is late: `run.failed`, `run.late`, by webhook or by mail
+(`docs/observability.md`). Each event is signed, is sent at least once with an id by which a receiver knows it
+again, and in order for each contribution.
 
-* **Reads** `webhook`, `webhook_event`, `contribution`, `alert`. **Writes** `webhook_delivery`, one row per event
-  and subscription, written with what happened and closed here, and `alert`.
+* **Reads** `webhook`, `webhook_event`, `contribution`, `alert`. **Writes** `webhook_delivery`, one row per
+  event and subscription, written with what happened and closed here, and `alert`.
 * **Safe to run again**: what was taken is not sent again, but for an answer that was lost; whoever
   delivers to a subscription holds its lock.
 * **A receiver that fails** is asked again after 1, 2, 4 ... seconds, up to an hour, for three days. It

@@ -60,7 +60,9 @@ class Collector:
                         trace=span.trace_id.hex(),
                         id=span.span_id.hex(),
                         parent=span.parent_span_id.hex(),
-                        links=tuple((each.trace_id.hex(), each.span_id.hex()) for each in span.links),
+                        links=tuple(
+                            (each.trace_id.hex(), each.span_id.hex()) for each in span.links
+                        ),
                         attributes=_values(span.attributes),
                         status=span.status.code,
                         events=tuple(event.name for event in span.events),
@@ -97,7 +99,7 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: Any) -> None:
             pass
 
-        def do_POST(self) -> None:  # noqa: N802 - the server's own name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)

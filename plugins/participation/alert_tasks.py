@@ -55,7 +55,10 @@ def mail_alerts(visit: Visit, *, send: Send = mail.send) -> dict[str, Any]:
                 warnings.append(str(error)[:300])
                 old = [each.alert_id for each in owed if each.is_too_old]
                 alerts.mark_failed(
-                    visit.connection, ids, str(error), FIRST_WAIT_S + wait_after(owed[0].attempts + 1)
+                    visit.connection,
+                    ids,
+                    str(error),
+                    FIRST_WAIT_S + wait_after(owed[0].attempts + 1),
                 )
                 alerts.drop(visit.connection, old, f"given up: {error}")
                 dropped += len(old)

@@ -36,7 +36,7 @@ def count(name: str, number: int = 1, **labels: str) -> None:
         stats.incr(f"participation.{name}", number, tags=labels)
 
 
-def tell_step(  # noqa: PLR0913 - the fields of one measurement
+def tell_step(
     step: str,
     dag_id: str,
     status: str,

@@ -70,9 +70,7 @@ class Visit:
             note_day(self.connection, self.attempt, day)
             self.received_on = day
 
-    def goes_on_with(
-        self, find: Callable[..., list[tuple[str, int]]], *names: Any
-    ) -> None:
+    def goes_on_with(self, find: Callable[..., list[tuple[str, int]]], *names: Any) -> None:
         """Let the traces of the submissions that this attempt works for go on in it.
 
         ``find`` is one of :mod:`participation.ledger.traces`; without tracing it is not asked.
@@ -141,7 +139,13 @@ def _visited(step: str, context: Any, attempt: Attempt, span: StepSpan) -> Itera
     try:
         with session(dsn) as connection, single_runner(connection, attempt):
             here = Visit(
-                connection, attempt, Settings(), context, received_on=_day(context), dsn=dsn, span=span
+                connection,
+                attempt,
+                Settings(),
+                context,
+                received_on=_day(context),
+                dsn=dsn,
+                span=span,
             )
             here.follows_death = open_metric(
                 connection, here.settings.municipality, attempt, step, here.received_on
@@ -234,9 +238,7 @@ class _Ends:
     span: StepSpan
     began_s: float
 
-    def told(
-        self, here: Visit | None, status: Status, error: BaseException | None = None
-    ) -> None:
+    def told(self, here: Visit | None, status: Status, error: BaseException | None = None) -> None:
         sizes = (here.input_size, here.output_size) if here else (None, None)
         self.span.end_as(status, error, input_size=sizes[0], output_size=sizes[1])
         duration_ms = (time.monotonic() - self.began_s) * 1000

@@ -58,9 +58,7 @@ class StepSpan:
         with suppress(Exception):  # what watches the work must not end it
             self._end_as(status, error, figures)
 
-    def _end_as(
-        self, status: str, error: BaseException | None, figures: Mapping[str, Any]
-    ) -> None:
+    def _end_as(self, status: str, error: BaseException | None, figures: Mapping[str, Any]) -> None:
         now_ns = time.time_ns()
         told = self.attributes | {
             "participation.status": status,
@@ -81,7 +79,7 @@ class StepSpan:
             _mark(beside, status, told | {"participation.contributions": each.count})
             beside.end(now_ns)
         if len(self.submissions) > len(shown):
-            self.span.set_attribute("participation.submissions_left_out", True)
+            self.span.set_attributes({"participation.submissions_left_out": True})
 
 
 @contextmanager
@@ -107,9 +105,7 @@ def observer() -> Callable[[WorkflowMetrics], None] | None:
 
 def tell_step(metrics: WorkflowMetrics) -> None:
     """Make the span of a step that was measured in this process."""
-    span = _tracer.start_span(
-        f"workflow_{metrics.step_name}", start_time=_ns(metrics.start_time)
-    )
+    span = _tracer.start_span(f"workflow_{metrics.step_name}", start_time=_ns(metrics.start_time))
     _mark(
         span,
         metrics.status,

@@ -92,9 +92,11 @@ def test_a_dead_collector_costs_a_task_less_than_a_second(kind):
 
     assert spent["worked_s"] < 0.5
     # The worker that started the task sends its own spans once more.
-    assert spent["ended_s"] + float(telemetry({"OTEL_EXPORTER_OTLP_ENDPOINT": "x"})[
-        "OTEL_EXPORTER_OTLP_TIMEOUT"
-    ]) < 1.0
+    assert (
+        spent["ended_s"]
+        + float(telemetry({"OTEL_EXPORTER_OTLP_ENDPOINT": "x"})["OTEL_EXPORTER_OTLP_TIMEOUT"])
+        < 1.0
+    )
 
 
 def test_without_a_collector_nothing_is_sent_and_nothing_waited_for():

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from include.errors import PermanentError
+from include.errors import PermanentError, ProcessingError
 from participation import contribution_tasks, steps, tracing
 from participation.ledger import traces
 from tests.plugins.test_api_contributions import BENCH, submit
@@ -84,7 +84,8 @@ def test_one_trace_from_the_request_to_the_stored_state(caller, ledger, analysed
     assert request.parent.span_id == int(PARTNER.split("-")[2], 16)
     for step in ("validate", "classify", "evaluate", "settle"):
         own, beside = sorted(
-            spans(f"workflow_{step}"), key=lambda each: each.context.trace_id == request.context.trace_id
+            spans(f"workflow_{step}"),
+            key=lambda each: each.context.trace_id == request.context.trace_id,
         )
         assert beside.context.trace_id == request.context.trace_id
         assert beside.parent.span_id == request.context.span_id
@@ -101,12 +102,16 @@ def test_one_trace_from_the_request_to_the_stored_state(caller, ledger, analysed
     assert ledger.execute("SELECT count(*) FROM state_change").fetchone() == (1,)
 
 
-def test_many_submissions_have_a_span_each_up_to_a_limit(caller, ledger, analysed, spans, monkeypatch):
+def test_many_submissions_have_a_span_each_up_to_a_limit(
+    caller, ledger, analysed, spans, monkeypatch
+):
     """A step of two thousand texts makes no flood; the span of the run says that some are left out."""
     monkeypatch.setattr(tracing, "MAX_SUBMISSIONS", 2)
     sender = caller("user")
     for number in range(3):
-        submit(sender, f"Le banc numéro {number} du quai est cassé.", f"La lampe {number} est cassée.")
+        submit(
+            sender, f"Le banc numéro {number} du quai est cassé.", f"La lampe {number} est cassée."
+        )
 
     analysed()
 
@@ -119,9 +124,14 @@ def test_many_submissions_have_a_span_each_up_to_a_limit(caller, ledger, analyse
 
 def test_the_words_of_an_error_stay_in_the_house(instance, ledger, spans):
     """A span says which kind of error ended a step; a citizen may be quoted in its message."""
-    with pytest.raises(Exception, match="citoyenne"), steps.visit("validate") as here:
-        here.input_size = 3
-        raise PermanentError(SECRET) from ValueError(SECRET)
+
+    def fail():
+        with steps.visit("validate") as here:
+            here.input_size = 3
+            raise PermanentError(SECRET) from ValueError(SECRET)
+
+    with pytest.raises(ProcessingError, match="citoyenne"):
+        fail()
 
     (span,) = spans("workflow_validate")
     assert span.status.status_code is StatusCode.ERROR
@@ -179,9 +189,7 @@ def test_a_workflow_goes_on_in_the_trace_of_its_request(caller, spans):
     assert len({each.span_id for each in placed} | {request.context.span_id}) == len(placed) + 1
 
 
-def test_without_tracing_nothing_is_kept_and_nothing_asked(
-    caller, ledger, analysed, monkeypatch
-):
+def test_without_tracing_nothing_is_kept_and_nothing_asked(caller, ledger, analysed, monkeypatch):
     """No exporter configured: no trace at a contribution, and no question to the ledger about it."""
 
     def unasked(*_):
@@ -213,5 +221,3 @@ def test_a_broken_exporter_ends_no_step(instance, ledger, metrics_of, monkeypatc
         here.goes_on_with(lambda _: [(PARTNER, 1)])
 
     assert metrics_of(ledger) == [("validate", "success", None)]
-
-

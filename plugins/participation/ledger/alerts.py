@@ -60,7 +60,10 @@ class DueAlert:
 def note_outcome(
     connection: Connection, municipality: str, outcome: Outcome, *, by_mail: bool
 ) -> bool:
-    """Write how a run ended, and an alert where it failed; told twice it is one. Returns whether it is new."""
+    """Write how a run ended, and an alert where it failed; told twice it is one.
+
+    Returns whether it is new.
+    """
     with connection.transaction():
         written = connection.execute(
             "INSERT INTO run_outcome (dag_id, run_id, state, reason, started_at, ended_at)"

@@ -9,8 +9,8 @@ from opentelemetry.trace import Span, Status, StatusCode
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from participation.tracing import request_span
 from participation.api.v1.problems import answer, of_exception
+from participation.tracing import request_span
 
 _HEADER = b"x-request-id"
 _SOUND = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
