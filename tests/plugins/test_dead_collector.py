@@ -55,11 +55,10 @@ def run_task(**settings):
 
 
 def test_a_collector_that_answers_sees_the_step_below_the_task():
-    """Our span is a child of Airflow's, the metrics come under their names, with the header that was set."""
+    """Our span is a child of Airflow's, and the metrics come under their names."""
     with collecting() as collector:
         run_task(
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.address,
-            OTEL_EXPORTER_OTLP_HEADERS="Authorization=key,projectName=town,Comet-Workspace=w",
             OTEL_EXPORTER_OTLP_TIMEOUT="10",
         )
 
@@ -75,10 +74,24 @@ def test_a_collector_that_answers_sees_the_step_below_the_task():
     ]
     assert collector.metrics["airflow.participation.step_output"][0][1] == 2
     assert {path for path, _ in collector.headers} == {"/v1/traces", "/v1/metrics"}
+
+
+def test_opik_gets_the_traces_alone_under_its_path_with_its_headers():
+    """As docs/observability.md has it; no metric is sent to a service that takes none."""
+    with collecting() as collector:
+        run_task(
+            OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{collector.address}/api/v1/private/otel/v1/traces",
+            OTEL_EXPORTER_OTLP_HEADERS="Authorization=key,Comet-Workspace=town,projectName=participation",
+            OTEL_EXPORTER_OTLP_TIMEOUT="10",
+        )
+
+    assert {path for path, _ in collector.headers} == {"/api/v1/private/otel/v1/traces"}
+    assert collector.named("workflow_validate")
     for _, headers in collector.headers:
         lowered = {name.lower(): value for name, value in headers.items()}
         assert lowered["authorization"] == "key"
-        assert (lowered["projectname"], lowered["comet-workspace"]) == ("town", "w")
+        assert lowered["comet-workspace"] == "town"
+        assert lowered["projectname"] == "participation"
 
 
 @pytest.mark.parametrize("kind", ["silent", "refused"])
