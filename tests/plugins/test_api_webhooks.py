@@ -4,7 +4,7 @@ import base64
 import json
 import random
 from collections import defaultdict
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -18,7 +18,8 @@ from include.errors import PermanentError, ProcessingError
 from include.signing import is_signed, new_secret
 from participation import steps, webhook_tasks
 from participation.hooks.webhooks import Target, target
-from participation.ledger import reports, webhooks
+from participation.ledger import alerts, reports, webhooks
+from participation.ledger.alerts import Outcome
 from participation.ledger.submissions import receive
 from participation.ledger.webhooks import EVENTS
 from tests.plugins.api_rows import decide, judge_as, record
@@ -376,3 +377,30 @@ def test_a_connection_may_allow_what_an_address_may_not(caller, monkeypatch, rec
     assert answer.status == 200
     assert receiver.seen[0].headers["x-partner"] == "town"
     assert "authorization" not in receiver.seen[0].headers
+
+
+def test_a_failed_run_is_told_signed_and_waits_for_a_receiver_that_is_down(
+    deliver, ledger, receiver, subscribed
+):
+    """The run that delivers stays green; the alert is owed until the receiver takes it."""
+    ended = datetime.now(UTC)
+    outcome = Outcome("daily_chain", "run-1", "failed", "task_failure", None, ended)
+    alerts.note_outcome(ledger, TOWN, outcome, by_mail=False)
+    alerts.note_late(ledger, TOWN, "daily_chain", "run-1", "late", None, "failed", by_mail=False)
+    receiver.pages["/hook"] = page(b"down", 503)
+
+    docket = deliver(stay_s=0.0)
+
+    assert (docket["delivered"], docket["left"]) == (0, 2)
+    receiver.pages["/hook"] = page(b"ok")
+    assert deliver()["delivered"] == 2
+    failed, late = told(receiver)[-2:]
+    assert (failed["type"], failed["timestamp"]) == ("run.failed", ended.isoformat())
+    assert failed["data"] == {
+        "dag_id": "daily_chain",
+        "run_id": "run-1",
+        "message": "failed: task_failure",
+    }
+    assert late["type"] == "run.late"
+    seen = receiver.seen[-1]
+    assert is_signed(SECRET, seen.headers, seen.body)

@@ -14,7 +14,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from include.errors import PermanentError, ProcessingError
 from participation import contribution_tasks, steps, tracing
 from participation.ledger import traces
+from tests.integration.review_steps import add_case
 from tests.plugins.test_api_contributions import BENCH, submit
+from tests.plugins.test_review_tasks import Run
+from tests.unit.review.questions import form
 
 pytestmark = pytest.mark.postgres
 
@@ -100,6 +103,26 @@ def test_one_trace_from_the_request_to_the_stored_state(caller, ledger, analysed
         assert beside.attributes["airflow.dag_run.run_id"] == "run-1"
         assert beside.start_time < beside.end_time
     assert ledger.execute("SELECT count(*) FROM state_change").fetchone() == (1,)
+
+
+def test_a_persons_decision_stands_in_the_trace_of_what_it_decides(instance, ledger, spans):
+    """The step that puts an answer on record; the words of the answer are in none of its spans."""
+    contribution_id = add_case(ledger, 1)
+    ledger.execute(
+        "UPDATE contribution SET metadata = jsonb_build_object('traceparent', %s::text)"
+        " WHERE contribution_id = %s",
+        (PARTNER, contribution_id),
+    )
+    asking = Run(instance, ledger)
+    taken = asking.take(asking.question(), form("Refuser", reason="spam_ou_publicite", note=SECRET))
+
+    asking.record(taken)
+
+    (beside,) = [each for each in spans("workflow_record") if each.links]
+    assert beside.context.trace_id == int(PARTNER.split("-")[1], 16)
+    assert beside.parent.span_id == int(PARTNER.split("-")[2], 16)
+    assert asking.decisions() == [("refused", "Bruno")]
+    assert SECRET not in beside.to_json()
 
 
 def test_many_submissions_have_a_span_each_up_to_a_limit(
