@@ -14,6 +14,7 @@ pytest.importorskip("airflow", reason="needs Airflow")
 from fastapi import Request
 from fastapi.routing import APIRoute
 
+from participation.api.acting import OWN_HEADER
 from participation.api.v1 import bodies, contributions, ledgers, locks
 from participation.api.v1.app import app
 from participation.api.v1.problems import ProblemError
@@ -164,9 +165,16 @@ def test_a_cookie_alone_changes_nothing(caller, token_of, method, path):
     nobody = caller(None)
     cookie = {"Cookie": f"_token={token_of('admin')}"}
     own, other = {"Origin": "http://testserver"}, {"Origin": "http://other.example"}
-    header = {locks.OWN_HEADER: "1"}
+    header = {OWN_HEADER: "1"}
 
-    for insufficient in ({}, own, header, header | other, header | {"Origin": "null"}):
+    for insufficient in (
+        {},
+        own,
+        header,
+        header | other,
+        header | {"Origin": "null"},
+        header | own | {"Sec-Fetch-Site": "cross-site"},
+    ):
         answer = asked(nobody, method, path, headers=cookie | insufficient)
         assert answer.status_code == 403, insufficient
     enough = asked(nobody, method, path, headers=cookie | header | own)

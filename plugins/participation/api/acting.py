@@ -7,15 +7,24 @@ our header nor name this server as its origin.
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from airflow.configuration import conf
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
 
-from participation.api.v1.locks import OWN_HEADER
+OWN_HEADER = "X-Participation-Request"
+"""Whoever relies on the login cookie sends this header, which another site's page cannot."""
 
 MAX_BODY_BYTES = 64 * 1024
 """The longest words that a form takes are 4,000 characters."""
 
 Form = TypeVar("Form", bound=BaseModel)
+
+
+def is_by_cookie_alone(request: Request) -> bool:
+    """Say whether nothing but the cookie speaks for a change: no token, and no page of this server."""
+    if request.headers.get("authorization", "").lower().startswith("bearer "):
+        return False
+    return OWN_HEADER not in request.headers or not _is_of_this_server(request)
 
 
 def of_our_page(request: Request) -> None:
@@ -24,9 +33,7 @@ def of_our_page(request: Request) -> None:
     Raises:
         HTTPException: 403 by a cookie alone.
     """
-    if request.headers.get("authorization", "").lower().startswith("bearer "):
-        return
-    if OWN_HEADER not in request.headers or not _is_own(request):
+    if is_by_cookie_alone(request):
         raise HTTPException(
             403, f"A cookie alone changes nothing: send a token, or {OWN_HEADER} from our page."
         )
@@ -51,12 +58,15 @@ async def body_of(request: Request, form: type[Form]) -> Form:
         raise HTTPException(422, f"{where}: {first['msg']}") from error
 
 
-def _is_own(request: Request) -> bool:
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin"
+def _is_of_this_server(request: Request) -> bool:
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return False
     try:
-        origin = urlsplit(request.headers.get("origin", "")).netloc
+        origin = urlsplit(request.headers.get("origin", ""))
+        own = urlsplit(conf.get("api", "base_url", fallback=""))
     except ValueError:
         return False
-    return bool(origin) and origin == request.headers.get("host")
+    return bool(origin.netloc) and (
+        (origin.scheme, origin.netloc) == (own.scheme, own.netloc)
+        or origin.netloc == request.headers.get("host")
+    )

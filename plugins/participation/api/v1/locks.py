@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Literal
-from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -17,9 +16,9 @@ from airflow.api_fastapi.auth.managers.models.resource_details import (
     DagDetails,
 )
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from airflow.configuration import conf
 from fastapi import HTTPException, Request
 
+from participation.api.acting import OWN_HEADER, is_by_cookie_alone
 from participation.api.v1.problems import ProblemError
 from participation.api.v1.rates import Buckets
 from participation.settings import Settings
@@ -29,9 +28,6 @@ REVIEW = "contribution_review"
 INTAKE = "document_intake"
 
 Method = Literal["GET", "POST", "PUT"]
-
-OWN_HEADER = "X-Participation-Request"
-"""Whoever relies on the login cookie sends this header, which another site's page cannot."""
 
 
 def may_read(dag_id: str) -> Callable[[Request, BaseUser], None]:
@@ -99,28 +95,10 @@ def buckets() -> Buckets:
 
 
 def not_by_cookie_alone(request: Request) -> None:
-    """Let a change pass only with a token, or from a page of this very server with our header.
-
-    A browser sends the login cookie along whichever site asks it to.
-    """
-    if request.headers.get("authorization", "").lower().startswith("bearer "):
-        return
-    if OWN_HEADER not in request.headers or not _is_own(request):
+    """Let a change pass only with a token, or from a page of this very server with our header."""
+    if is_by_cookie_alone(request):
         raise ProblemError(
             403,
             "A cookie alone changes nothing: send the token as 'Authorization: Bearer ...', or, from a "
             f"page of this server, the header {OWN_HEADER}.",
         )
-
-
-def _is_own(request: Request) -> bool:
-    origin = request.headers.get("origin", "")
-    try:
-        came_from = urlsplit(origin)
-        own = urlsplit(conf.get("api", "base_url", fallback=""))
-        return bool(came_from.netloc) and (
-            (came_from.scheme, came_from.netloc) == (own.scheme, own.netloc)
-            or came_from.netloc == request.headers.get("host", "")
-        )
-    except ValueError:
-        return False
