@@ -84,7 +84,7 @@ def test_a_default_of_compose_is_the_default_of_the_code():
 
 
 def test_a_control_plane_that_restarts_ends_no_task(tmp_path):
-    """What holds for the tasks of `make run` holds for those of a deployment."""
+    """What holds for the tasks of `make run` holds for those of a deployment, lost ones too."""
     env = environment(
         StateFolder.at(tmp_path / "state"),
         Ports(),
@@ -93,9 +93,13 @@ def test_a_control_plane_that_restarts_ends_no_task(tmp_path):
         inbox=tmp_path,
     )
     of_workers = {name: env[name] for name in env if name.startswith("AIRFLOW__WORKERS__")}
+    of_lost_tasks = {
+        f"AIRFLOW__SCHEDULER__{name}": env[f"AIRFLOW__SCHEDULER__{name}"]
+        for name in ("TASK_INSTANCE_HEARTBEAT_TIMEOUT", "ORPHANED_TASKS_CHECK_INTERVAL")
+    }
 
     assert of_workers
-    assert of_workers.items() <= ENVIRONMENT.items()
+    assert (of_workers | of_lost_tasks).items() <= ENVIRONMENT.items()
 
 
 def test_the_pool_of_the_model_is_made_wherever_tasks_are_told_to_use_it():
