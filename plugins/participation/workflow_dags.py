@@ -1,4 +1,4 @@
-"""One DAG per named workflow, built from its definition; and what is known of all of them.
+"""One DAG per named workflow, built from its definition; and the errors of those that make none.
 
 Why a bad definition is an error of ``dags/workflow_definitions.py`` and not of ``dags/workflows.py``:
 Airflow keys import errors by the Python file, counts every DAG of a file with an error as stale, and
@@ -13,13 +13,12 @@ from typing import Any
 from airflow.sdk import DAG, Param, TriggerRule, dag
 
 from include.errors import ConfigurationError
-from include.processing.definition import Definition, StepDefinition, read_definitions
-from include.processing.yaml_file import FileError
+from include.processing.definition import Definition, StepDefinition
 from participation.callbacks import end_cut_off_workflow
 from participation.defaults import DAG_DEFAULTS, late_after
 from participation.settings import Settings
 from participation.steps import Visit, step_task
-from participation.workflow_registry import REGISTRY
+from participation.workflow_registry import REGISTRY, definitions
 from participation.workflow_tasks import finish_run, run_step
 
 MAX_ACTIVE_RUNS = 8
@@ -46,11 +45,6 @@ step and what to do; clear what failed with what comes after it.
 
 class DefinitionsError(ConfigurationError):
     """Definitions of named workflows are wrong: a line for each file."""
-
-
-def definitions() -> tuple[tuple[Definition, ...], tuple[FileError, ...]]:
-    """Read this installation's definitions: the good ones, and what is wrong with the others."""
-    return read_definitions(REGISTRY, Settings().workflows)
 
 
 def refuse_bad_definitions() -> None:
@@ -184,7 +178,6 @@ def _page(definition: Definition) -> str:
 
 __all__ = [
     "DefinitionsError",
-    "definitions",
     "form",
     "refuse_bad_definitions",
     "workflow_dag",

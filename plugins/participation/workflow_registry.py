@@ -1,6 +1,7 @@
-"""The processors that a named workflow may name. Nothing is loaded until one has its turn.
+"""The processors that a named workflow may name, and the definitions that name them.
 
-Each is given the step's inputs and the :class:`participation.steps.Visit` of the attempt.
+Nothing of a processor is loaded until it has its turn: the pages read the definitions too. Each is
+given the step's inputs and the :class:`participation.steps.Visit` of the attempt.
 """
 
 import importlib
@@ -8,7 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from include.contributions.model import Classification, Evaluation, Validation
+from include.processing.definition import Definition, read_definitions
 from include.processing.registry import Registry, StepProcessor
+from include.processing.yaml_file import FileError
+from participation.settings import Settings
 
 Run = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
 
@@ -137,3 +141,8 @@ REGISTRY: Registry = {
         _of_documents("describe"),
     ),
 }
+
+
+def definitions() -> tuple[tuple[Definition, ...], tuple[FileError, ...]]:
+    """Read this installation's definitions: the good ones, and what is wrong with the others."""
+    return read_definitions(REGISTRY, Settings().workflows)

@@ -35,7 +35,7 @@ from participation.ledger.workflows import status_of
 from participation.search import ask
 from participation.settings import Settings
 from participation.steps import Visit
-from participation.workflow_registry import REGISTRY
+from participation.workflow_registry import REGISTRY, definitions
 from participation.workflow_tasks import in_this_process
 from tests.hostile import zipped
 from tests.workflow_runs import Run, run_tasks
@@ -45,7 +45,7 @@ TOWN = "audierne-esquibien"
 
 pytestmark = pytest.mark.postgres
 
-DEFINITIONS = {each.name: each for each in workflow_dags.definitions()[0]}
+DEFINITIONS = {each.name: each for each in definitions()[0]}
 DOCUMENT = DEFINITIONS["document-processing"]
 CONTRIBUTION = DEFINITIONS["contribution-analysis-single"]
 

@@ -10,7 +10,7 @@ from include.processing.pages import LISTED, RunOfWorkflow, WorkflowList, moment
 from participation.api.serving import AIRFLOW_ID, DagId, Sight, View, ask
 from participation.ledger import workflows as ledger
 from participation.ledger.connection import Connection
-from participation.workflow_dags import definitions
+from participation.workflow_registry import definitions
 
 router = APIRouter(prefix="/workflows")
 run_router = APIRouter(prefix="/workflows")
