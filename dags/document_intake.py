@@ -111,14 +111,14 @@ def document_intake() -> None:
 
         Also when `find` failed: what is kept already does not wait for what is not.
         """
-        return document_tasks.choose_readers(visit, ocr=_asked(params)["ocr"])
+        return document_tasks.choose_readers(visit, ocr=(params or {})["ocr"])
 
     @step_task(step="plan")
     def plan(kind: str, *, visit: Visit, params: dict[str, Any] | None = None) -> list[int]:
         """Number the workers of one kind: its share of the cores, and never more than documents wait."""
         visit.item = kind
         cores = os.cpu_count() or 1
-        return document_tasks.plan_reading(visit, kind, cores, ocr=_asked(params)["ocr"])
+        return document_tasks.plan_reading(visit, kind, cores, ocr=(params or {})["ocr"])
 
     @step_task(step="parse", execution_timeout=timedelta(hours=6), map_index_template=WORKER_NAME)
     def read_documents(
@@ -156,7 +156,7 @@ def document_intake() -> None:
         Pages in = read + set aside; documents = read + set aside + waiting. Red when a sum is off or
         a task failed.
         """
-        return document_tasks.reconcile_intake(visit, ocr=_asked(params)["ocr"])
+        return document_tasks.reconcile_intake(visit, ocr=(params or {})["ocr"])
 
     plans = [
         plan.override(task_id="plan_documents")("document"),
@@ -170,13 +170,9 @@ def document_intake() -> None:
     [*reading, unknown] >> reconcile()
 
 
-def _asked(params: dict[str, Any] | None) -> dict[str, Any]:
-    return {"ocr": True, "on_error": "continue", **(params or {})}
-
-
 def _read(visit: Visit, kind: str, worker: int, params: dict[str, Any] | None) -> dict[str, Any]:
     visit.item = f"{kind}, worker {worker}"
-    asked = _asked(params)
+    asked = params or {}
     return document_tasks.read_kind(visit, kind, ocr=asked["ocr"], on_error=asked["on_error"])
 
 
