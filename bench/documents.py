@@ -201,9 +201,6 @@ def table(figures: Mapping[str, Any]) -> list[str]:
     return lines[1:]
 
 
-# What is measured
-
-
 def _one(
     contestant: Contestant, mix: Mix, folder: Path, postgres: EmbeddedPostgres
 ) -> dict[str, Any]:
@@ -319,9 +316,6 @@ def _database(postgres: EmbeddedPostgres) -> Iterator[str]:
             connection.execute(
                 sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
             )
-
-
-# What they get
 
 
 def _mixes(sizes: Sequence[int], data: Path, folder: Path) -> Iterator[Mix]:

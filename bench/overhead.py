@@ -462,9 +462,6 @@ class OwnInAirflow(Contestant):
 OWN_ORDER = {OwnInAirflow.name: 0, Own.name: 1, Plain.name: 2, Dbos.name: 3, CeleryPeer.name: 4}
 
 
-# Processes that take part
-
-
 @contextmanager
 def runner(
     python: str, script: str, share: Mapping[str, Any], environ: Mapping[str, str]

@@ -82,9 +82,6 @@ def chained(system, loaded):
     return run_id
 
 
-# Load, analyse, report
-
-
 def test_every_loaded_record_is_in_one_of_six_states(loaded, ledger):
     """59 different texts and 5 broken records in; the same number out, none of them pending."""
     counts = dict(
@@ -168,9 +165,6 @@ def test_the_ui_explains_dags_and_tasks(system):
         assert all(task["doc_md"] for task in tasks)
 
 
-# Analysis by REST
-
-
 def test_a_day_by_rest(system, ledger):
     """The day in the conf; one result each, equal to the in-process judgement."""
     texts, day = made_texts(30, 11, "day"), own_day(0)
@@ -246,9 +240,6 @@ def test_a_run_without_a_selection_fails_at_once_with_a_sentence(system, ledger)
     assert "fill in one of day, ids and text" in message
 
 
-# Other services
-
-
 def test_rows_of_another_service_are_judged_by_themselves(system, ledger):
     """A plain INSERT wakes the watcher, the router announces the day, the analysis judges it."""
     texts, day = made_texts(5, 13, "n8n"), own_day(2)
@@ -265,9 +256,6 @@ def test_rows_of_another_service_are_judged_by_themselves(system, ledger):
     assert ledger.execute(
         "SELECT DISTINCT dag_id FROM step_result WHERE item_id LIKE 'n8n:%'"
     ).fetchall() == [(ANALYSIS,)]
-
-
-# Backfill
 
 
 def backfill(system, first, last):
@@ -302,9 +290,6 @@ def test_a_backfill_twice_over_a_live_run_judges_once(system, ledger):
     ).fetchone()
     assert judging_runs == 1
     assert results == stored == 3 * 12 * 3
-
-
-# What goes wrong
 
 
 def test_a_run_that_was_refused_is_red_and_a_clear_makes_it_green(system, ledger):
@@ -370,9 +355,6 @@ def test_a_run_that_is_late_and_then_cut_off_leaves_clean_books(system, ledger):
     after = system.start_run(ANALYSIS, "e2e-after-cut-off", day=day)
     assert system.finished(ANALYSIS, after) == "success"
     assert faults_of_day(ledger, day, texts) == []
-
-
-# Load
 
 
 def test_a_hundred_at_once_in_one_chunk_despite_faults(system, ledger):

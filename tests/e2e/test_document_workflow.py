@@ -142,9 +142,6 @@ def taken_in(system):
     return run_id
 
 
-# From a folder to an answer
-
-
 def test_only_the_branches_with_work_run(system, taken_in):
     """Documents and unknown bytes are there, images and transcripts are not: skipped, not green."""
     found = states(system, INTAKE, taken_in)
@@ -237,9 +234,6 @@ def test_the_sizes_of_the_form_hold(taken_in, ledger):
     assert 1500 < longest <= CHUNK_SIZE
 
 
-# Again
-
-
 def test_a_second_intake_computes_nothing(system, taken_in, ledger):
     """The same files: every step says that there is nothing to do, and no row is added."""
     before = counts(ledger)
@@ -276,9 +270,6 @@ def test_one_changed_file_costs_one_document(system, taken_in, ledger):
     assert (grown["versions"], grown["set aside"]) == (1, 0)
     (hit,) = ask(ledger, TOWN, "combien de campeurs au sémaphore", top_k=1)
     assert (Path(hit.uri).name, hit.first_page) == ("fiche_logement_saisonnier.md", 1)
-
-
-# By REST
 
 
 def test_private_addresses_are_set_aside_and_nothing_else_is_touched(system, taken_in, ledger):

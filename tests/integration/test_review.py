@@ -44,9 +44,6 @@ def woken(ledger):
     ]
 
 
-# Who is asked what
-
-
 def test_the_oldest_come_first_whatever_they_speak_of(ledger):
     """By the day that the citizen has waited since, not by when the rules last changed."""
     for number in range(10):
@@ -174,9 +171,6 @@ def test_what_the_machine_settled_meanwhile_is_not_asked(ledger):
     assert reviews(ledger).claim(20) == []
 
 
-# Questions that die
-
-
 def test_a_question_that_died_is_asked_again(ledger):
     """Its run failed or was deleted: the claim is given back, and the next run asks."""
     add_case(ledger, 1)
@@ -239,9 +233,6 @@ def test_an_answer_is_never_given_up(ledger):
 
     assert store.give_up([claimed.question_id]) == 0
     assert reviews(ledger, "run-2").claim(20) == []
-
-
-# Answers become decisions
 
 
 @pytest.mark.parametrize(
@@ -363,9 +354,6 @@ def test_a_text_that_could_not_be_judged_is_asked_too(ledger):
     assert ledger.execute("SELECT count(*) FROM labelled_sample").fetchone() == (0,)
 
 
-# Second looks
-
-
 def test_what_was_passed_on_is_asked_at_once_and_not_of_the_same_person(ledger):
     """A second question of its own kind, shown with the first one's note; the database agrees."""
     contribution_id = add_case(ledger, 1)
@@ -474,9 +462,6 @@ def test_only_a_standing_refusal_can_be_contested(ledger):
     assert ledger.execute("SELECT words FROM appeal").fetchall() == [("Non.",)]
 
 
-# What is learnt
-
-
 def test_an_overruled_machine_becomes_a_labelled_sample(ledger):
     """With person and day, and without a copy of the citizen's words."""
     contribution_id = add_case(ledger, 1)
@@ -527,9 +512,6 @@ def test_no_machine_undoes_what_a_person_decided_by_a_question(ledger):
 
     with pytest.raises(psycopg.errors.RestrictViolation, match="decided by a person"):
         ledger.execute("UPDATE contribution SET state = 'refusal_proposed'")
-
-
-# How long it takes
 
 
 def test_both_delays_are_counted_apart(ledger):

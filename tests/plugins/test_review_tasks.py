@@ -79,9 +79,6 @@ def refusal(**more):
     return form("Refuser", reason="spam_ou_publicite", **more)
 
 
-# What travels
-
-
 def test_twenty_questions_fit_a_docket(run):
     """Law 6: numbers and subjects travel, whatever twenty citizens wrote; the pages do not."""
     for number in range(20):
@@ -120,9 +117,6 @@ def test_nothing_to_ask_is_a_skip_with_its_figures(run):
 
     with pytest.raises(AirflowSkipException, match="200 questions are open, at most 200"):
         run.select(run_id="one-more")
-
-
-# The answer
 
 
 def test_an_answer_is_taken_and_recorded(run):
@@ -194,9 +188,6 @@ def test_an_answer_that_comes_too_late_is_skipped(run):
         run.take(question_id, refusal())
 
     assert run.decisions() == [("accepted", "Clara")]
-
-
-# Crashes
 
 
 def test_a_crash_between_answer_and_record_costs_nothing(run, monkeypatch):
@@ -286,9 +277,6 @@ def test_a_task_marked_by_hand_hands_nothing_on(run):
         run.record(None)
 
 
-# Reconciliation
-
-
 def test_an_answered_question_that_was_not_recorded_is_loud(run):
     """By the ledger's word, and by Airflow's."""
     add_case(run.ledger, 1)
@@ -332,9 +320,6 @@ def test_a_run_whose_questions_are_all_decided_is_green(run):
 
     assert (books["questions"], books["decided"], books["died"]) == (3, 3, 0)
     assert books["waiting"]["others"]["waiting"] == 3
-
-
-# The operator
 
 
 def operator(question_id, **more):
