@@ -338,7 +338,9 @@ def test_what_changes_something_needs_more_than_a_cookie(browser, doors, ledger)
     assert post(browser, path, body, **{"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert post(browser, path, b"x" * (MAX_BODY_BYTES + 1)).status_code == 413
     assert post(browser, path, b"[]").status_code == 422
-    assert post(browser, path, {"id": "form:1", "words": " "}).status_code == 422
+    for code, told in (("fr", "mots de l'auteur"), ("en", "author's words")):
+        empty = post(browser, f"{path}?lang={code}", {"id": "form:1", "words": " "})
+        assert (empty.status_code, told in empty.json()["detail"]) == (422, True)
     assert post(browser, path, {"id": "form:9", "words": "x"}).status_code == 422
     assert post(browser, path, {"id": "\x00", "words": "x"}).status_code == 422
     assert ledger.execute("SELECT count(*) FROM appeal").fetchone() == (0,)
@@ -525,7 +527,9 @@ def test_only_who_may_answer_is_let_to(browser, see, doors, ledger):
     assert post(browser, path, {"option": "accept"}).status_code == 200
     assert browser.post(path, content=b'{"option": "accept"}').status_code == 403
     settle(reviews(ledger, "x"), question, answered(Option.ACCEPT, ANNE))
-    assert post(browser, path, {"option": "accept"}).status_code == 409
+    for code, told in (("fr", "a sa réponse"), ("en", "has its answer")):
+        late = post(browser, f"{path}?lang={code}", {"option": "accept"})
+        assert (late.status_code, told in late.json()["detail"]) == (409, True)
     assert post(browser, "/review/999/check", {"option": "accept"}).status_code == 404
 
 

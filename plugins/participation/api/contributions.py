@@ -5,19 +5,18 @@ from typing import Annotated
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from include.contributions.model import STATES
 from include.contributions.story import ContributionList, Filters, Story
-from include.errors import ConfigurationError
 from participation.api.acting import body_of, of_our_page
 from participation.api.serving import CATEGORIES, HEADERS, REVIEW, Sight, View, ask, storable
 from participation.ledger.connection import Connection
 from participation.ledger.contribution_pages import LedgerContributionPages
-from participation.ledger.review import MAX_APPEAL_CHARACTERS, file_appeal
+from participation.ledger.review import MAX_APPEAL_CHARACTERS, AppealRefusedError, file_appeal
 
 ANALYSIS = "contribution_analysis"
 """Whoever may start it may have a contribution analysed again."""
@@ -82,7 +81,7 @@ class Appeal(BaseModel):
         Depends(requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, REVIEW)),
     ],
 )
-async def appeal(request: Request) -> JSONResponse:
+async def appeal(sight: Sight, request: Request) -> JSONResponse:
     """Put on record that an author contests a refusal; another person is asked. Twice is once.
 
     Raises:
@@ -90,11 +89,11 @@ async def appeal(request: Request) -> JSONResponse:
     """
     given = await body_of(request, Appeal)
     if not storable(given.id):
-        raise HTTPException(422, "This is no id of a contribution.")
+        raise sight.refusal(422, "no_contribution.what")
     try:
         appeal_id = await run_in_threadpool(ask, file_appeal, given.id, given.words)
-    except ConfigurationError as error:
-        raise HTTPException(422, str(error)) from error
+    except AppealRefusedError as error:
+        raise sight.refusal(422, f"appeal_refused.{error.why}") from error
     return JSONResponse({"appeal": appeal_id}, status_code=201, headers=HEADERS)
 
 

@@ -88,7 +88,7 @@ def queue(sight: Sight, asked: Filters, after: Place = None, before: Place = Non
 @router.get("/{question_id}", response_class=HTMLResponse)
 def question(sight: Sight, question_id: QuestionId, asked: Filters) -> HTMLResponse:
     """Show one question with the form of its answer."""
-    return _page("question", sight, _known(question_id, asked), asked)
+    return _page("question", sight, _known(sight, question_id, asked), asked)
 
 
 @router.get("/{question_id}/opinion", response_class=HTMLResponse)
@@ -98,9 +98,9 @@ def opinion(sight: Sight, question_id: QuestionId) -> HTMLResponse:
     Raises:
         HTTPException: 409 while it is kept back: the question has no answer yet.
     """
-    found = _known(question_id)
+    found = _known(sight, question_id)
     if found.is_kept_back:
-        raise HTTPException(409, "The machine's opinion is shown after the answer.")
+        raise sight.refusal(409, "review.kept_back")
     return _page("opinion", sight, found, Asked())
 
 
@@ -111,7 +111,9 @@ def opinion(sight: Sight, question_id: QuestionId) -> HTMLResponse:
         Depends(requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, REVIEW)),
     ],
 )
-async def check(question_id: QuestionId, request: Request, user: GetUserDep) -> JSONResponse:
+async def check(
+    sight: Sight, question_id: QuestionId, request: Request, user: GetUserDep
+) -> JSONResponse:
     """Say whether an answer counts, and where and in which form it is sent; nothing is stored.
 
     Raises:
@@ -119,11 +121,11 @@ async def check(question_id: QuestionId, request: Request, user: GetUserDep) -> 
             question is answered or not put yet.
     """
     given = await body_of(request, Given)
-    found = await run_in_threadpool(_known, question_id)
+    found = await run_in_threadpool(_known, sight, question_id)
     if found.is_answered or found.closed_as is not None:
-        raise HTTPException(409, "Cette question a déjà une réponse.")
+        raise sight.refusal(409, "review.answered")
     if not found.is_put:
-        raise HTTPException(409, "Cette question n'est pas encore posée : attendre un instant.")
+        raise sight.refusal(409, "review.not_put_yet")
     form = {
         "reason": given.reason or None,
         "sentence": given.sentence or None,
@@ -158,10 +160,10 @@ def _page(template: str, sight: View, found: QuestionPage, asked: Asked) -> HTML
     )
 
 
-def _known(question_id: int, asked: Asked | None = None) -> QuestionPage:
+def _known(sight: View, question_id: int, asked: Asked | None = None) -> QuestionPage:
     found = ask(_question, question_id, asked)
     if found is None:
-        raise HTTPException(404, "There is no such question.")
+        raise sight.refusal(404, "review.unknown")
     return found
 
 

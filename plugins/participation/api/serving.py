@@ -15,8 +15,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.contributions.model import UNDETERMINED, Category
 from include.errors import LedgerUnavailableError
-from include.languages import chosen
+from include.languages import chosen, language
 from include.pages import render
+from participation.api.acting import OWN_HEADER
 from participation.hooks.ledger import ledger_dsn
 from participation.ledger.connection import session
 from participation.settings import Settings
@@ -164,6 +165,10 @@ class View:
         """Serve the page that says what is not there, and where it would come from."""
         return self.page("message", root=root, section=section, status_code=404, key=key)
 
+    def refusal(self, status_code: int, key: str, **names: Any) -> HTTPException:
+        """Make what a page's script is told instead of an answer, in the language of the page."""
+        return HTTPException(status_code, language(self.language("fr")).say(key, **names))
+
 
 REFUSALS = {403: "refused", 503: "away"}
 """What went wrong, in words for who opened a page."""
@@ -174,6 +179,8 @@ async def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101 - it is registered for nothing else
     key = REFUSALS.get(error.status_code)
     if key is None or "text/html" not in request.headers.get("accept", ""):
+        if error.status_code == 503 and OWN_HEADER in request.headers:  # noqa: PLR2004 - HTTP's own
+            error = View(request, None).refusal(503, "away.what")
         return await http_exception_handler(request, error)
     below = request.url.path.removeprefix(request.scope.get("root_path", ""))
     sight = View(request, None)

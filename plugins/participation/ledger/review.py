@@ -366,21 +366,36 @@ class Reviews(AttemptLedger):
         }
 
 
+class AppealRefusedError(ConfigurationError):
+    """An appeal does not go on record.
+
+    Attributes:
+        why: The code of the reason, for who says it in another language.
+    """
+
+    def __init__(self, why: str, message: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
 def file_appeal(connection: Connection, municipality: str, contribution_id: str, words: str) -> int:
     """Note that its author contests a refusal, and have another person asked; the appeal's id.
 
     Filing twice what is still open changes nothing.
 
     Raises:
-        ConfigurationError: There is no such refusal, the words are missing or too long, or a second
+        AppealRefusedError: There is no such refusal, the words are missing or too long, or a second
             person has already confirmed it.
     """
     said = cleaned(words.strip())[0]
     if not said:
-        raise ConfigurationError("an appeal needs the author's words: what they contest")
+        raise AppealRefusedError(
+            "no_words", "an appeal needs the author's words: what they contest"
+        )
     if len(said) > MAX_APPEAL_CHARACTERS:
-        raise ConfigurationError(
-            f"the appeal has {len(said)} characters, at most {MAX_APPEAL_CHARACTERS}: shorten it"
+        raise AppealRefusedError(
+            "too_long",
+            f"the appeal has {len(said)} characters, at most {MAX_APPEAL_CHARACTERS}: shorten it",
         )
     with connection.transaction():
         standing = connection.execute(
@@ -391,15 +406,19 @@ def file_appeal(connection: Connection, municipality: str, contribution_id: str,
             (contribution_id, municipality),
         ).fetchone()
         if standing is None:
-            raise ConfigurationError(f"contribution {contribution_id} is not in the ledger")
+            raise AppealRefusedError(
+                "unknown", f"contribution {contribution_id} is not in the ledger"
+            )
         decision_id, outcome, kind = standing
         if outcome != "refused":
-            raise ConfigurationError(
-                f"contribution {contribution_id} is not refused: there is nothing to contest"
+            raise AppealRefusedError(
+                "not_refused",
+                f"contribution {contribution_id} is not refused: there is nothing to contest",
             )
         if kind == "appeal":
-            raise ConfigurationError(
-                f"contribution {contribution_id}: a second person has confirmed the refusal already"
+            raise AppealRefusedError(
+                "confirmed",
+                f"contribution {contribution_id}: a second person has confirmed the refusal already",
             )
         connection.execute(
             "INSERT INTO appeal (contribution_id, decision_id, words) VALUES (%s, %s, %s)"
