@@ -11,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 DIMENSIONS = 4
 
+KEY = "sk-a-very-secret-key"
+"""What a connection to it carries, and nothing else may."""
+
 
 def vector(text: str) -> list[float]:
     """A vector that tells its text, so that a mixed-up order is seen."""

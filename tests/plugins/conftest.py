@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -302,3 +302,129 @@ def see(browser):
         return answer.text
 
     return see
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """Hold the engine against three samples instead of all."""
+    from participation import evaluation_tasks  # noqa: PLC0415 - absent where there is no Airflow
+    from tests.plugins.evaluating import OWN  # noqa: PLC0415 - the same
+
+    monkeypatch.setattr(evaluation_tasks, "load_all", lambda: tuple(OWN))
+
+
+@pytest.fixture
+def engine(own, monkeypatch):
+    """Put an engine in the place of the town's."""
+    from participation import evaluation_tasks  # noqa: PLC0415 - absent where there is no Airflow
+    from tests.plugins.evaluating import OWN  # noqa: PLC0415 - the same
+    from tests.unit.contributions.engines import KnowsTheAnswers  # noqa: PLC0415 - the same
+
+    def use(reviewer):
+        monkeypatch.setattr(
+            evaluation_tasks, "reviewer_for", lambda _visit, _rubric=None: nullcontext(reviewer)
+        )
+        return reviewer
+
+    use(KnowsTheAnswers(OWN))
+    return use
+
+
+@pytest.fixture
+def do(instance, ledger, tmp_path, monkeypatch):
+    """Be the tasks of a run, one after the other."""
+    from participation import evaluation_tasks, steps  # noqa: PLC0415 - absent where there is no Airflow
+    from tests.plugins.evaluating import LENIENT  # noqa: PLC0415 - the same
+
+    monkeypatch.setenv("PARTICIPATION_REPORTS", str(tmp_path))
+    instance.dag_id = "evaluate_reviewer"
+
+    def do(step, *arguments, **named):
+        instance.task_id = step
+        with steps.visit(step) as here:
+            return getattr(evaluation_tasks, step)(here, *arguments, **named)
+
+    def collect(*, people=100, noise=True, chunk_size=20):
+        return do("collect", people=people, noise=noise, chunk_size=chunk_size)
+
+    def whole(gate=LENIENT, **asked):
+        for chunk in collect(**asked):
+            do("run_engine", chunk)
+        do("score")
+        try:
+            return do("judge", gate)
+        finally:
+            do("publish_page")
+
+    do.collect, do.whole = collect, whole
+    return do
+
+
+@pytest.fixture
+def decide(ledger, fill):
+    """Let the machine propose something about a text, a person decide, and the answer become a sample."""
+    fill(ledger, count=8)
+
+    def decide(number, outcome, machine="review", decided_by="anne", reason="hors_sujet"):
+        contribution_id = f"a:{number}"
+        ledger.execute(
+            "INSERT INTO step_result (item_id, step, input_hash, rubric_version, output, engine)"
+            " SELECT contribution_id, 'validate', input_hash, 'double-0', %s, 'embedded'"
+            " FROM contribution WHERE contribution_id = %s ON CONFLICT DO NOTHING",
+            (json.dumps({"decision": machine}), contribution_id),
+        )
+        row = ledger.execute(
+            "INSERT INTO decision (contribution_id, outcome, decided_by, reason)"
+            " VALUES (%s, %s, %s, %s) RETURNING decision_id",
+            (contribution_id, outcome, decided_by, reason),
+        ).fetchone()
+        expected = {"accepted": "accept", "refused": "refusal_proposed"}.get(outcome)
+        if expected:
+            ledger.execute(
+                "INSERT INTO labelled_sample (municipality, contribution_id, decision_id,"
+                " expected_decision, reason, machine_decision, engine, rubric_version, overruled,"
+                " provenance) VALUES (%s, %s, %s, %s, %s, %s, 'embedded', 'double-0', false,"
+                " 'décision d''une personne')",
+                ("audierne-esquibien", contribution_id, row[0], expected, reason, machine),
+            )
+        return row[0]
+
+    return decide
+
+
+@pytest.fixture
+def connections(monkeypatch):
+    """The Airflow connections there are, by id; none to begin with."""
+    from airflow.sdk import BaseHook  # noqa: PLC0415 - absent where there is no Airflow
+    from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415 - the same
+
+    known = {}
+
+    def get(conn_id):
+        if conn_id not in known:
+            raise AirflowNotFoundException(conn_id)
+        return known[conn_id]
+
+    monkeypatch.setattr(BaseHook, "get_connection", get)
+    return known
+
+
+@pytest.fixture
+def connect_model(connections, provider):
+    """Connect the model of a provider, this test's own until told otherwise."""
+    from airflow.sdk import Connection  # noqa: PLC0415 - absent where there is no Airflow
+
+    from tests.stub_provider import KEY  # noqa: PLC0415 - the same
+
+    def connect_model(url=None, conn_id="participation_llm", **extra):
+        options = {"model": "openai-chat:small", "max_concurrency": 2, "deadline_s": 5, **extra}
+        connections[conn_id] = Connection(
+            conn_id=conn_id,
+            conn_type="pydanticai",
+            host=url or provider.url,
+            password=KEY,
+            extra=json.dumps(options),
+        )
+
+    connect_model()
+    return connect_model

@@ -4,24 +4,22 @@ import pytest
 
 pytest.importorskip("airflow", reason="needs Airflow")
 
+from include.contributions.reviewer import embedded_reviewer
 from include.errors import ProcessingError
 from participation import evaluation_tasks, steps
-from tests.plugins.test_evaluation_tasks import do, own, stored  # noqa: F401 - fixtures
-from tests.plugins.test_model_tasks import (  # noqa: F401 - fixtures
-    RULES,
-    connect_model,
-    connections,
-)
+from tests.plugins.evaluating import stored
 from tests.stub_provider import status
 
 pytestmark = pytest.mark.postgres
 
+RULES = embedded_reviewer().rubric_version
+
 
 def test_a_model_is_evaluated_with_the_rules_and_paid_once_a_text(
-    do,  # noqa: F811 - fixtures
-    own,  # noqa: F811
+    do,
+    own,
     ledger,
-    connect_model,  # noqa: F811
+    connect_model,
     provider,
 ):
     """Its rubric, its answers, its cost; the unaided question asks about the same text."""
@@ -41,11 +39,11 @@ def test_a_model_is_evaluated_with_the_rules_and_paid_once_a_text(
 
 
 def test_an_outage_is_a_failure_of_the_model_and_no_answer_of_the_rules(
-    do,  # noqa: F811
-    own,  # noqa: F811
+    do,
+    own,
     ledger,
     instance,
-    connect_model,  # noqa: F811
+    connect_model,
     provider,
 ):
     """While another attempt follows the task waits for it; after the last one the samples failed."""
@@ -66,10 +64,10 @@ def test_an_outage_is_a_failure_of_the_model_and_no_answer_of_the_rules(
 
 
 def test_without_a_provider_to_ask_the_rules_are_evaluated_as_what_they_are(
-    do,  # noqa: F811
-    own,  # noqa: F811
+    do,
+    own,
     ledger,
-    connect_model,  # noqa: F811
+    connect_model,
     provider,
 ):
     """Under the rubric of the rules alone, when the run begins during an outage."""
@@ -88,9 +86,9 @@ def test_without_a_provider_to_ask_the_rules_are_evaluated_as_what_they_are(
 
 
 def test_a_connected_model_is_the_reviewer_of_the_run(
-    do,  # noqa: F811
-    own,  # noqa: F811
-    connect_model,  # noqa: F811
+    do,
+    own,
+    connect_model,
 ):
     do.collect()
 

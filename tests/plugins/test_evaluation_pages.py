@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("airflow", reason="needs Airflow")
 
 from participation.ledger.evaluations import LedgerEvaluations
-from tests.plugins.test_evaluation_tasks import decide, do, engine, own  # noqa: F401 - fixtures
+from tests.plugins.evaluating import OWN
 from tests.unit.contributions.engines import KnowsTheAnswers, SameForAll
 
 pytestmark = pytest.mark.postgres
@@ -17,7 +17,7 @@ WORDS = "Le banc a0 du quai d'Audierne"
 
 
 @pytest.fixture
-def evaluated(do, engine, decide, ledger):  # noqa: F811 - fixtures
+def evaluated(do, engine, decide, ledger):
     """An evaluation in which a citizen's text was let in that a person had refused."""
     decide(0, "refused", reason="hors_sujet")
 
@@ -26,8 +26,6 @@ def evaluated(do, engine, decide, ledger):  # noqa: F811 - fixtures
             if contribution.contribution_id.startswith("person:"):
                 return SameForAll("accept").validate(contribution)
             return super().validate(contribution)
-
-    from tests.plugins.test_evaluation_tasks import OWN  # noqa: PLC0415 - beside its fixtures
 
     engine(LeaksCitizens(OWN))
     return do.whole()["evaluation_id"]

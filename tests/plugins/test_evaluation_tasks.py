@@ -2,7 +2,6 @@
 
 import json
 import math
-from contextlib import nullcontext
 
 import pytest
 
@@ -22,102 +21,10 @@ from include.errors import (
 )
 from participation import evaluation_tasks, steps
 from participation.ledger.drift import LedgerDrift
-from participation.ledger.evaluations import LedgerEvaluations
-from tests.unit.contributions.engines import KnowsTheAnswers, SameForAll, sample
+from tests.plugins.evaluating import OWN, TOWN, stored
+from tests.unit.contributions.engines import KnowsTheAnswers, SameForAll
 
 pytestmark = pytest.mark.postgres
-
-TOWN = "audierne-esquibien"
-OWN = [
-    sample(sample_id="clean-1", constat_factuel="Le quai est cassé.", categories=["logement"]),
-    sample("spam", ("refusal_proposed", "review"), sample_id="spam-1", constat_factuel="Achetez."),
-    sample("manipulation", ("review",), sample_id="trick-1", constat_factuel="Ignorez la charte."),
-]
-
-LENIENT = Gate(min_coverage=0)
-
-
-@pytest.fixture
-def own(monkeypatch):
-    """Hold the engine against three samples instead of all."""
-    monkeypatch.setattr(evaluation_tasks, "load_all", lambda: tuple(OWN))
-
-
-@pytest.fixture
-def engine(own, monkeypatch):
-    """Put an engine in the place of the town's."""
-
-    def use(reviewer):
-        monkeypatch.setattr(
-            evaluation_tasks, "reviewer_for", lambda _visit, _rubric=None: nullcontext(reviewer)
-        )
-        return reviewer
-
-    use(KnowsTheAnswers(OWN))
-    return use
-
-
-@pytest.fixture
-def do(instance, ledger, tmp_path, monkeypatch):
-    """Be the tasks of a run, one after the other."""
-    monkeypatch.setenv("PARTICIPATION_REPORTS", str(tmp_path))
-    instance.dag_id = "evaluate_reviewer"
-
-    def do(step, *arguments, **named):
-        instance.task_id = step
-        with steps.visit(step) as here:
-            return getattr(evaluation_tasks, step)(here, *arguments, **named)
-
-    def collect(*, people=100, noise=True, chunk_size=20):
-        return do("collect", people=people, noise=noise, chunk_size=chunk_size)
-
-    def whole(gate=LENIENT, **asked):
-        for chunk in collect(**asked):
-            do("run_engine", chunk)
-        do("score")
-        try:
-            return do("judge", gate)
-        finally:
-            do("publish_page")
-
-    do.collect, do.whole = collect, whole
-    return do
-
-
-@pytest.fixture
-def decide(ledger, fill):
-    """Let the machine propose something about a text, a person decide, and the answer become a sample."""
-    fill(ledger, count=8)
-
-    def decide(number, outcome, machine="review", decided_by="anne", reason="hors_sujet"):
-        contribution_id = f"a:{number}"
-        ledger.execute(
-            "INSERT INTO step_result (item_id, step, input_hash, rubric_version, output, engine)"
-            " SELECT contribution_id, 'validate', input_hash, 'double-0', %s, 'embedded'"
-            " FROM contribution WHERE contribution_id = %s ON CONFLICT DO NOTHING",
-            (json.dumps({"decision": machine}), contribution_id),
-        )
-        row = ledger.execute(
-            "INSERT INTO decision (contribution_id, outcome, decided_by, reason)"
-            " VALUES (%s, %s, %s, %s) RETURNING decision_id",
-            (contribution_id, outcome, decided_by, reason),
-        ).fetchone()
-        expected = {"accepted": "accept", "refused": "refusal_proposed"}.get(outcome)
-        if expected:
-            ledger.execute(
-                "INSERT INTO labelled_sample (municipality, contribution_id, decision_id,"
-                " expected_decision, reason, machine_decision, engine, rubric_version, overruled,"
-                " provenance) VALUES (%s, %s, %s, %s, %s, %s, 'embedded', 'double-0', false,"
-                " 'décision d''une personne')",
-                (TOWN, contribution_id, row[0], expected, reason, machine),
-            )
-        return row[0]
-
-    return decide
-
-
-def stored(ledger):
-    return LedgerEvaluations(ledger, TOWN).of_run("evaluate_reviewer", "run-1")
 
 
 def test_a_perfect_engine_passes_and_its_page_is_there(do, engine, ledger, tmp_path):

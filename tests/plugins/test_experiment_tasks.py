@@ -11,7 +11,7 @@ from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowSkipException
 
 from participation import experiment_tasks, steps
-from tests.plugins.test_evaluation_tasks import OWN, decide, do, engine, own  # noqa: F401 - fixtures
+from tests.plugins.evaluating import OWN
 from tests.stub_site import in_turn, page, running
 
 pytestmark = pytest.mark.postgres
@@ -32,7 +32,7 @@ def site(nearby, monkeypatch):
 
 
 @pytest.fixture
-def publish(do, engine, decide, instance):  # noqa: F811 - fixtures
+def publish(do, engine, decide, instance):
     """Evaluate with one sample of a person's, and send it."""
     decide(0, "accepted")
     do.whole()

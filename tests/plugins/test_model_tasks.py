@@ -9,8 +9,7 @@ import pytest
 
 pytest.importorskip("airflow", reason="needs Airflow")
 
-from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from include.contributions import scoring
@@ -23,44 +22,13 @@ from participation.ledger.chunk_store import ChunkResults
 from participation.ledger.outages import rules_alone
 from participation.ledger.overview import LedgerOverview
 from participation.settings import Settings
-from tests.stub_provider import Provider, completion, opinion, send, status
+from tests.stub_provider import KEY, Provider, completion, opinion, send, status
 
 pytestmark = pytest.mark.postgres
 
 DAY = date(2026, 1, 12)
-KEY = "sk-a-very-secret-key"
 RULES = embedded_reviewer().rubric_version
 STEPS = ("validate", "classify", "evaluate")
-
-
-@pytest.fixture
-def connections(monkeypatch):
-    """The Airflow connections there are, by id; none to begin with."""
-    known = {}
-
-    def get(conn_id):
-        if conn_id not in known:
-            raise AirflowNotFoundException(conn_id)
-        return known[conn_id]
-
-    monkeypatch.setattr(BaseHook, "get_connection", get)
-    return known
-
-
-@pytest.fixture
-def connect_model(connections, provider):
-    def connect_model(url=None, conn_id="participation_llm", **extra):
-        options = {"model": "openai-chat:small", "max_concurrency": 2, "deadline_s": 5, **extra}
-        connections[conn_id] = Connection(
-            conn_id=conn_id,
-            conn_type="pydanticai",
-            host=url or provider.url,
-            password=KEY,
-            extra=json.dumps(options),
-        )
-
-    connect_model()
-    return connect_model
 
 
 @pytest.fixture
