@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import date
@@ -94,6 +95,7 @@ def metrics_of():
 
 
 DAGS = Path(__file__).parents[2] / "dags"
+SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
 AIRFLOW_DATABASE = "test_airflow_of_the_api"
 ROLES = ("viewer", "user", "op", "admin")
 
@@ -428,3 +430,24 @@ def connect_model(connections, provider):
 
     connect_model()
     return connect_model
+
+
+@pytest.fixture
+def inbox(tmp_path):
+    """Give each test a folder of its own with the sample documents."""
+    folder = tmp_path / "inbox"
+    shutil.copytree(SAMPLES, folder)
+    return folder
+
+
+@pytest.fixture
+def unwatched(monkeypatch):
+    """Take files of this moment at once; they would be watched for some seconds to see whether they grow."""
+    from participation import find_tasks  # noqa: PLC0415 - absent where there is no Airflow
+
+    take = find_tasks.take_files
+    monkeypatch.setattr(
+        find_tasks,
+        "take_files",
+        lambda root, store: take(root, store, pause=lambda _seconds: None),
+    )

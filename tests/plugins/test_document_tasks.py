@@ -5,10 +5,8 @@ import io
 import json
 import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import psycopg
@@ -56,19 +54,9 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def inbox(tmp_path):
-    """Give each test a folder of its own with the sample documents."""
-    folder = tmp_path / "inbox"
-    shutil.copytree(SAMPLES, folder)
-    return folder
-
-
-@pytest.fixture
-def visit(ledger, inbox, tmp_path, monkeypatch):
+def visit(ledger, inbox, unwatched, tmp_path, monkeypatch):
     """Be a task attempt whose ledger, inbox and stores are the test's own."""
     monkeypatch.setattr(embed_tasks, "connected", lambda: None)
-    # Files of this moment would be watched for some seconds to see whether they grow.
-    monkeypatch.setattr(find_tasks, "take_files", _without_waiting(find_tasks.take_files))
     settings = Settings(
         municipality=TOWN,
         inbox=inbox,
@@ -77,10 +65,6 @@ def visit(ledger, inbox, tmp_path, monkeypatch):
     )
     attempt = Attempt("document_intake", "run-1", "find", -1, 1)
     return Visit(ledger, attempt, settings, {"ti": Instance(states={}, max_tries=2)})
-
-
-def _without_waiting(take: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda root, store: take(root, store, pause=lambda _seconds: None)
 
 
 READERS = {reader: kind for kind, reader in document_tasks.READERS.items()}

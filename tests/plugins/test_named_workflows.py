@@ -1,7 +1,6 @@
 """The two workflows of include/workflows: the same results as their DAGs and as a run in one process."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,6 @@ from participation.workflow_tasks import in_this_process
 from tests.hostile import zipped
 from tests.workflow_runs import Run, run_tasks
 
-SAMPLES = Path(__file__).parents[2] / "include" / "samples" / "documents"
 TOWN = "audierne-esquibien"
 
 pytestmark = pytest.mark.postgres
@@ -59,22 +57,9 @@ TEXTS = [
 
 
 @pytest.fixture
-def inbox(tmp_path):
-    folder = tmp_path / "inbox"
-    shutil.copytree(SAMPLES, folder)
-    return folder
-
-
-@pytest.fixture
-def settings(inbox, tmp_path, monkeypatch):
-    """Let every task read and write the test's own folders; files of this moment are not watched."""
+def settings(inbox, unwatched, tmp_path, monkeypatch):
+    """Let every task read and write the test's own folders."""
     monkeypatch.setattr(embed_tasks, "connected", lambda: None)
-    take = find_tasks.take_files
-    monkeypatch.setattr(
-        find_tasks,
-        "take_files",
-        lambda root, store: take(root, store, pause=lambda _seconds: None),
-    )
     made = Settings(
         municipality=TOWN,
         inbox=inbox,
