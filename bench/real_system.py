@@ -145,7 +145,18 @@ class RealSystem:
             found = str(self.client.run(dag_id, run_id)["state"])
             return found if found in FINAL_STATES else None
 
-        return wait_for(state, limit_s, f"end of {dag_id} {run_id}")
+        try:
+            return wait_for(state, limit_s, f"end of {dag_id} {run_id}")
+        except NotInTimeError as late:
+            raise NotInTimeError(f"{late}; {self._instances(dag_id, run_id)}") from None
+
+    def _instances(self, dag_id: str, run_id: str) -> str:
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100"
+        return ", ".join(
+            f"{each['task_id']}[{each['map_index']}] {each['state']} try {each['try_number']}"
+            for each in self.get(path, "admin").json()["task_instances"]
+            if each["state"] not in {"success", "skipped"}
+        )
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """Return what a task handed on."""
