@@ -110,6 +110,9 @@ _NOMINAL = frozenset(
     | {"du", "de", "d", "le", "la", "les", "l", "que", "qu", "faites", "dites", "pourquoi", "nous"}
 )
 
+_BEFORE_A_PERSON = frozenset({"de", "d", "a", "que", "qu", "par", "avec", "comme", "chez", "pour"})
+"""A street takes a first name as it is, ``rue Jean Jaurès``; ``la maison de Jean Riou`` is a person's."""
+
 _DOMAINS = "com|fr|net|org|info|biz|uk|eu|bzh|io|tv|shop|site|xyz|ru"
 _CONTACTS = (
     (
@@ -145,6 +148,19 @@ _CONTACTS = (
 """Kind, what every such contact holds, and its whole form: the second, cheap, is asked first."""
 
 _PRICE = re.compile(r"(?:\d[\d .,]{0,9}\s?(?:€|£|\$|euros?\b|eur\b)|[€£$]\s?\d)", re.IGNORECASE)
+_RATE = re.compile(
+    r"\d\s?(?:€|euros?\b|eur\b)\s?(?:/|par\b|la\b|le\b|(?:de )?l['’])\s?"
+    r"(?:nuit|nuitée|semaine|mois|heure|h|jour|séance)\b",
+    re.IGNORECASE,
+)
+"""A price for a time; in a text that tells nothing of it, it is an offer."""
+
+_PREDICATES = frozenset(
+    {"est", "sont", "etait", "c", "on", "il", "ils", "faut", "nous", "ne", "n", "pas", "trop"}
+    | {"coute", "coutent", "paie", "paye", "paient", "demande", "demandent", "ai", "ont"}
+)
+OFFER_WORDS = 2
+
 _MARKUP = re.compile(
     r"</?[a-z!][^<>]{0,200}>|[{\[]\s*[\"'][\w ]{1,40}[\"']\s*:|```|\{\{|\{%|\[/?(?:INST|SYSTEM)\]"
     r"|[\U000e0000-\U000e007f]|(?:%[0-9a-f]{2}){3}|(?:&#x?[0-9a-f]{1,6};){2}|(?:\\u[0-9a-f]{4}){2}"
@@ -263,6 +279,7 @@ class Charter:
         doubts = [
             *softened,
             *contacts,
+            *_offers(reading, findings),
             *self._loose(reading, findings, softened),
             *self._form(reading, contacts),
             *self._people(reading, findings, kindly),
@@ -741,6 +758,17 @@ def _infinitives(reading: Reading) -> Iterator[RuleHit]:
             yield RuleHit(_INFINITIVE, position, position + 1)
 
 
+def _offers(reading: Reading, findings: Findings) -> Iterator[Doubt]:
+    """Find a price for a night, a week or an hour among the words of a private advertisement."""
+    price = _RATE.search(reading.text)
+    if price is None:
+        return
+    offered = {hit.first for hit in findings.entries if hit.entry.klass == "offre"}
+    told = any(token.form.folded in _PREDICATES for token in reading.tokens)
+    if not told and len(offered) >= OFFER_WORDS:
+        yield Doubt("publicite_possible", "pub.tarif", *price.span())
+
+
 def _asked(reading: Reading) -> Iterator[RuleHit]:
     """Find the last word before a question mark."""
     if "?" not in reading.text:
@@ -841,11 +869,12 @@ def _is_person_name(
         after = labels[position + 2] if position + 2 < len(labels) else frozenset()
         return "{personne}" not in after or not following.form.folded.startswith("l")
     behind = range(max(0, position - NAME_LOOKBACK), position)
+    owned = position > 0 and tokens[position - 1].form.folded in _BEFORE_A_PERSON
     return (
         "{prenom}" in own
         and "{lieu}" not in own
         and following.start - tokens[position].end == 1
-        and not any("{voie}" in labels[other] for other in behind)
+        and (owned or not any("{voie}" in labels[other] for other in behind))
     )
 
 

@@ -69,6 +69,14 @@ _SMALL_WORDS = frozenset(
 )
 _ARTICLES = frozenset({"l", "la", "le", "les"})
 _TOWARDS = frozenset({"a", "vers", "depuis", "jusqu", "devant", "derriere", "sous", "pres"})
+_PERSONAL = frozenset(
+    {"demander", "demande", "demandez", "demandons", "dire", "dit", "parler", "parle", "confier"}
+    | {"confie", "donner", "grace", "merci", "preferer", "prefere", "ressemble", "ressembler"}
+    | {"compare", "comparer", "appartient", "obeir", "doit", "devons", "revient"}
+)
+"""Before *à* and a name, these say that it is a person's: ``demander à Mével``."""
+_MEASURED_BY = frozenset({"contraire", "instar", "inverse", "difference", "image", "exemple"})
+"""So do these right before *de*: ``au contraire de Mével``."""
 _WITHIN = frozenset({"au", "du"})
 """French says *au* and *du* before names of places and houses, not of persons."""
 _LEADING = frozenset(
@@ -159,7 +167,8 @@ class Plainness:
                 continue
             if klass == UNKNOWN and slips < self._slips:
                 alone = not token.capital and people.get(token.sentence, _NOBODY) <= _BYSTANDERS
-                if self._is_slip(token.form.folded):
+                named = token.capital and not opens_sentence(tokens, position)
+                if not named and self._is_slip(token.form.folded):
                     slips += 1
                     continue
                 if (
@@ -186,7 +195,7 @@ class Plainness:
         if own & _SUBJECTS:
             return True
         folded = tokens[position].form.folded
-        if klass == UNKNOWN and _FIGURE.fullmatch(folded):
+        if klass == UNKNOWN and (_FIGURE.fullmatch(folded) or _presents_itself(tokens, position)):
             return True
         return klass in {UNKNOWN, "nom", "sensible"} and self.is_place_name(
             tokens, labels, position
@@ -229,6 +238,8 @@ class Plainness:
         while lead > 0 and tokens[lead].form.folded in _ARTICLES:
             lead -= 1
         before = tokens[lead].form.folded
+        if _leads_to_a_person(tokens, lead):
+            return False
         if "{voie}" in labels[lead] or (token.capital and before in _TOWARDS | _WITHIN):
             return True
         return self._sounds_local(form.folded) and (
@@ -310,9 +321,32 @@ def is_mild(tokens: Sequence[Token], labels: Sequence[frozenset[str]], position:
 
     ``cinq femmes``, ``en anglais``, ``Le comité accueille cinquante Irlandais``.
     """
-    opens = position == 0 or tokens[position - 1].sentence != tokens[position].sentence
-    counted = not opens and tokens[position - 1].form.folded not in _GENERIC
+    counted = (
+        not opens_sentence(tokens, position) and tokens[position - 1].form.folded not in _GENERIC
+    )
     return counted or is_quiet(tokens, labels, position)
+
+
+def _leads_to_a_person(tokens: Sequence[Token], lead: int) -> bool:
+    """Say whether *à* or *de* stands where a person is spoken to or compared with."""
+    before = tokens[max(0, lead - NAME_REACH) : lead]
+    said = [other.form.folded for other in before if other.sentence == tokens[lead].sentence]
+    if tokens[lead].form.folded == "a":
+        return not _PERSONAL.isdisjoint(said)
+    return tokens[lead].form.folded in {"de", "d"} and not _MEASURED_BY.isdisjoint(said[-1:])
+
+
+def _presents_itself(tokens: Sequence[Token], position: int) -> bool:
+    """Say whether a name is the writer's own: ``moi c'est Enora``."""
+    before = tuple(token.form.folded for token in tokens[max(0, position - 3) : position])
+    return tokens[position].capital and (
+        before == ("moi", "c", "est") or before[-2:] == ("m", "appelle")
+    )
+
+
+def opens_sentence(tokens: Sequence[Token], position: int) -> bool:
+    """Say whether a word is the first of its sentence, where a capital tells nothing."""
+    return position == 0 or tokens[position - 1].sentence != tokens[position].sentence
 
 
 def _is_after_way(tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int) -> bool:

@@ -163,3 +163,50 @@ def test_a_text_that_is_too_long_is_not_read():
 
     assert validation.review_reason == "texte_trop_long"
     assert set(validation.assessed.values()) == {Assessment.NOT_ASSESSED}
+
+
+@pytest.mark.parametrize(
+    ("constat", "idees", "rule"),
+    [
+        pytest.param(
+            "Gîte quatre couchages près du port d'Audierne, 510 € par semaine.",
+            "Trois chambres, deux nuits.",
+            "pub.tarif",
+            id="price_for_a_week",
+        ),
+        pytest.param(
+            "Leçon de piano à Esquibien, 22 € l'heure, disponible le jeudi.",
+            "Ouvrir le piano.",
+            "pub.tarif",
+            id="price_for_an_hour",
+        ),
+        pytest.param(
+            "Deux pièces au port d'Audierne, draps fournis.",
+            "Créer de bons souvenirs.",
+            "pub.annonce-privee",
+            id="words_of_a_private_advertisement",
+        ),
+        pytest.param(
+            "Loue une cave rue Danton à Audierne.",
+            "Aménager un abri.",
+            "pub.annonce-privee",
+            id="what_one_lets",
+        ),
+    ],
+)
+def test_an_offer_without_a_way_to_answer_goes_to_a_person(constat, idees, rule):
+    """An advertisement needs no telephone: its price and its words tell."""
+    validation = validate(constat, idees)
+
+    assert validation.decision is Decision.REVIEW
+    assert rule in {item.rule for item in validation.evidence}
+
+
+def test_a_rent_that_is_too_high_is_no_offer():
+    """Who tells of a price, and asks for another one, sells nothing."""
+    validation = validate(
+        "À Audierne, un studio meublé est loué 600 € par mois, ce n'est pas possible pour nous.",
+        "Créer des logements communaux.",
+    )
+
+    assert validation.decision is Decision.ACCEPT

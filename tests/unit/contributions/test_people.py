@@ -100,3 +100,90 @@ def test_those_who_opens_a_sentence_needs_a_frame():
         validate("Les bancs du bourg restent, ceux du quai manquent.").decision is Decision.ACCEPT
     )
     assert validate("Une salle pour ceux qui chantent faux.").decision is Decision.ACCEPT
+
+
+@pytest.mark.parametrize(
+    ("insert", "rule"),
+    [
+        pytest.param(
+            "Un panneau ferait mieux à la place de Paul Kerdreux.", "personnes.nom", id="instead_of"
+        ),
+        pytest.param("Le garage de Paul Kerdreux est vide.", "personnes.nom", id="owner"),
+        pytest.param(
+            "On apprend peu à l'école de Marie Kerdreux.", "personnes.nom", id="school_of"
+        ),
+        pytest.param("Mieux vaut parler à Drumont.", "mot.inconnu", id="spoken_to"),
+        pytest.param("Le banc reste droit, au contraire de Kerdreux.", "mot.inconnu", id="unlike"),
+        pytest.param("Une lampe à la place de Drumont éclairerait.", "mot.inconnu", id="surname"),
+    ],
+)
+def test_a_person_compared_or_replaced_is_not_a_place(insert, rule):
+    """*Place*, *école* and *garage* excuse the name of a street, not that of their owner."""
+    validation = validate(insert)
+
+    assert validation.decision is Decision.REVIEW
+    assert rule in {item.rule for item in validation.evidence}
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        pytest.param("La rue Jean Moulin et la place de la République aussi.", id="streets"),
+        pytest.param("Un banc à la place de la cabine.", id="a_thing_instead_of_a_thing"),
+        pytest.param("Je vais à Kerlosquet-Vras à pied.", id="hamlet_of_two_words"),
+    ],
+)
+def test_the_names_of_places_still_cost_nothing(insert):
+    """A street takes a first name as it is."""
+    assert validate(insert).decision is Decision.ACCEPT
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        pytest.param("Un lit pour des infirmes, ces poids morts.", id="dead_weight"),
+        pytest.param("Le foyer est un mouroir de légumes.", id="vegetables"),
+        pytest.param("Payer un car aux retraités qui ne rapportent plus.", id="worth"),
+        pytest.param("Pourquoi nourrir trois vieillards au foyer.", id="grudged"),
+        pytest.param("Autant les garder en institution.", id="locked_away"),
+        pytest.param("Des bouches à nourrir de plus au bourg.", id="mouths"),
+    ],
+)
+def test_people_made_things_or_a_burden_go_to_a_person(insert):
+    """Every word is plain; what they make of people is not."""
+    validation = validate(insert)
+
+    assert validation.decision is Decision.REVIEW
+    assert {item.rule for item in validation.evidence} & {"gens.chosifier", "gens.codes"}
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        pytest.param("Le 88 revient toujours.", id="number"),
+        pytest.param("La remigration en marche.", id="sending_back"),
+        pytest.param("Le bourg change de peuple.", id="replacement"),
+        pytest.param("Esquibien toute blanche.", id="white"),
+        pytest.param("Regardez les prénoms sur les cahiers.", id="first_names"),
+        pytest.param("Plus de berceaux dans les bonnes familles.", id="lineage"),
+        pytest.param("Audierne aux Audiernais.", id="ours_alone"),
+        pytest.param("Rester entre gens du même sang.", id="blood"),
+    ],
+)
+def test_hate_in_codes_goes_to_a_person(insert):
+    """Numbers, half words and hints to those who know."""
+    validation = validate(insert)
+
+    assert validation.decision is Decision.REVIEW
+    assert "gens.codes" in {item.rule for item in validation.evidence}
+
+
+def test_the_same_words_said_of_things_cost_nothing():
+    """Vegetables are eaten, lamps replaced, cradles counted."""
+    for insert in (
+        "Un panier de légumes pour les écoles.",
+        "Le remplacement des lampes et des 88 bancs.",
+        "La crèche compte douze berceaux.",
+        "La station d'épuration déborde.",
+    ):
+        assert validate(insert).decision is Decision.ACCEPT
