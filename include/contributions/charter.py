@@ -42,6 +42,8 @@ ENCODED_LETTERS = 24
 GLUED_LETTERS = 7
 HELP_REACH = 6
 BESIDE_REACH = 3
+MAX_TOWNS = 2
+"""Two towns where one has friends; more make the text theirs."""
 PROMOTION_WORDS = 2
 TOPONYM = "lieu.toponyme"
 """A name that sounds like the places here: it needs a subject beside it."""
@@ -68,7 +70,15 @@ _HARSH = frozenset(
     | {"{hostile}", "{haine}", "{insulte_adj}", "{grossier}", "{insulte}", "{deshumanisant}"}
 )
 
-_BESIDE = frozenset(
+_ORIGIN = frozenset(
+    {"arriver", "arrivant", "arrivons", "arrives", "arrive", "arrivee", "revenu", "revenue"}
+    | {"revenus", "originaire", "venu", "venue", "venus", "etudie", "etudes", "etudier", "fac"}
+    | {"prix", "amis", "amies", "enfants", "fils", "fille", "vendu", "vendre", "vendent", "mute"}
+    | {"mutee", "nee"}
+)
+"""What stands before a town that one comes from, studies or has friends in."""
+
+_BESIDE = _ORIGIN | frozenset(
     {"avec", "comme", "entre", "et", "ou", "que", "qu", "jusqu", "vers", "depuis", "chez", "quitte"}
     | {
         "arrive",
@@ -160,6 +170,19 @@ _PREDICATES = frozenset(
     | {"coute", "coutent", "paie", "paye", "paient", "demande", "demandent", "ai", "ont"}
 )
 OFFER_WORDS = 2
+NOUN_LETTERS = 4
+NOMINAL_WORDS = 4
+LOOSE_TOPICS = ".mots"
+"""Lists of words that stand in many subjects, and so name none."""
+
+_OPENERS = frozenset(
+    {"merci", "bonjour", "voila", "mais", "donc", "alors", "sinon", "parce", "quand", "comme"}
+    | {"tout", "tous", "toute", "toutes", "rien", "jamais", "encore", "enfin", "vous", "nous"}
+    | {"elle", "elles", "cela", "ceux", "celui", "celle", "certains", "quel", "quelle", "bien"}
+    | {"bravo", "heureusement", "dommage", "vraiment", "toujours", "personne", "aucun", "aucune"}
+)
+"""Words that open a sentence and name nothing to be made."""
+
 
 _MARKUP = re.compile(
     r"</?[a-z!][^<>]{0,200}>|[{\[]\s*[\"'][\w ]{1,40}[\"']\s*:|```|\{\{|\{%|\[/?(?:INST|SYSTEM)\]"
@@ -488,7 +511,7 @@ class Charter:
         local_somewhere = (
             subject.places or subject.frames or self._names_a_street(reading, findings)
         )
-        lone = sum(1 for hit in findings.entries if hit.entry.klass == "autre_ville") == 1
+        towns = sum(1 for hit in findings.entries if hit.entry.klass == "autre_ville")
         for hit in findings.entries:
             if hit.entry.klass not in {"voisine", "autre_ville"}:
                 continue
@@ -503,7 +526,14 @@ class Charter:
             if hit.entry.klass == "voisine":
                 elsewhere = asked_there and not beside and not local_somewhere
             else:
-                elsewhere = asked_there or not (local_somewhere or (beside and lone))
+                origin = any(
+                    token.form.folded in _ORIGIN
+                    for token in reading.tokens[max(0, hit.first - BESIDE_REACH) : hit.first]
+                    if token.sentence == first.sentence
+                )
+                elsewhere = (asked_there and not origin) or not (
+                    local_somewhere or (beside and towns <= MAX_TOWNS)
+                )
             if named and elsewhere:
                 span = span_of(reading, hit.first, hit.last)
                 yield Doubt("autre_commune", hit.entry.id, *span)
@@ -522,7 +552,13 @@ class Charter:
             for position in self._plainness.toponyms(reading, findings)
         ]
         written = (hit for hit in findings.rules if hit.rule.layer == "sign")
-        signs = (*written, *_infinitives(reading), *_nominal(reading), *_asked(reading))
+        signs = (
+            *written,
+            *_infinitives(reading),
+            *_nominal(reading),
+            *_asked(reading),
+            *(_named(reading) if _tells_of_a_subject(reading, kinds, topics) else ()),
+        )
         return Subject(tuple(kinds["lieu"]), tuple(kinds["cadre"]), tuple(topics), signs)
 
     def _aspects(self, subject: Subject) -> tuple[str, ...]:
@@ -563,7 +599,7 @@ class Charter:
             " ".join(token.form.folded for token in reading.tokens[first:last]): name
             for name, first, last in subject.topics
         }
-        shown = any(name in self._town.objects for name in topics.values())
+        shown = any(name in self._town.objects for name, _, _ in subject.topics)
         return shown or len(topics) >= self._limits["min_topics_without_place"]
 
     def _accept_or_ask(self, reading: Reading, findings: Findings, subject: Subject) -> Validation:
@@ -789,10 +825,53 @@ def _nominal(reading: Reading) -> Iterator[RuleHit]:
         if (
             0 <= second < token.start
             and tokens[position - 1].sentence != token.sentence
-            and (token.form.folded in _NOMINAL or token.form.folded.isdigit())
             and tokens[position + 1].sentence == token.sentence
+            and (token.form.folded in _NOMINAL or token.form.folded.isdigit())
         ):
             yield RuleHit(_INFINITIVE, position, position + 2)
+
+
+def _named(reading: Reading) -> Iterator[RuleHit]:
+    """Find sentences of the second part that open with a plain noun: *Suivi de la rivière*."""
+    second = reading.text.find("\n\n")
+    tokens = reading.tokens
+    for position in range(1, len(tokens)):
+        if (
+            0 <= second < tokens[position].start
+            and tokens[position - 1].sentence != tokens[position].sentence
+            and _names_a_thing(reading, position)
+        ):
+            yield RuleHit(_INFINITIVE, position, position + 1)
+
+
+def _tells_of_a_subject(
+    reading: Reading,
+    kinds: Mapping[str, Sequence[tuple[str, int, int]]],
+    topics: Sequence[tuple[str, int, int]],
+) -> bool:
+    """Say whether the first part names a place or a subject by a word of its own."""
+    second = reading.text.find("\n\n")
+    own = (topic for topic in topics if not topic[0].endswith(LOOSE_TOPICS))
+    return any(
+        reading.tokens[first].start < second
+        for _, first, _ in (*kinds["lieu"], *kinds["cadre"], *own)
+    )
+
+
+def _names_a_thing(reading: Reading, position: int) -> bool:
+    """Say whether a sentence opens with a plain noun and has no common verb."""
+    token = reading.tokens[position]
+    sentence = [
+        reading.tokens[other].form.folded for other in sentence_of(reading.tokens, position)
+    ]
+    return (
+        token.form.known
+        and not token.form.klass
+        and len(token.form.folded) >= NOUN_LETTERS
+        and len(sentence) >= NOMINAL_WORDS
+        and token.form.folded not in _OPENERS
+        and _PREDICATES.isdisjoint(sentence)
+    )
 
 
 def _drawn(text: str) -> Iterator[Doubt]:

@@ -76,6 +76,19 @@ _PEOPLE = frozenset(
 )
 
 
+OF_A_THING = "{chose}"
+"""A pronoun before a verb that stands for things."""
+
+_AGES = frozenset({"anciens", "anciennes", "jeunes"})
+_OF_AGE = frozenset({"{humain}", "{faible}"})
+_MOVES = frozenset({"degager", "mettre", "remettre", "sortir", "rentrer", "deplacer", "couper"})
+_DWELLINGS = frozenset(
+    {"tentes", "tente", "caravanes", "caravane", "campements", "campement", "squat", "squats"}
+    | {"roulottes", "duvets", "cartons", "cabanes", "fourgons", "logements", "maisons", "foyers"}
+)
+"""Who would have these moved away may mean those who sleep there."""
+
+
 class People:
     """Who may be spoken of, and where."""
 
@@ -97,6 +110,12 @@ class People:
                 and _stands_for_things(tokens, labels, position)
             ):
                 labels[position] = own - _STAND_INS
+            elif tokens[position].form.folded in _AGES and _follows_a_thing(
+                tokens, labels, position
+            ):
+                labels[position] = own - _OF_AGE
+            elif _is_moved(tokens, position) and _only_things_before(tokens, labels, position):
+                labels[position] = own - {"~=les"} | {OF_A_THING}
         return findings._replace(labels=tuple(labels))
 
     @staticmethod
@@ -249,3 +268,41 @@ def _stands_for_things(
         ):
             return True
     return False
+
+
+def _follows_a_thing(
+    tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int
+) -> bool:
+    """Say whether *anciens* tells of what stands before it: ``les pavés anciens``."""
+    if position < DETERMINER_REACH:
+        return False
+    before = tokens[position - 1]
+    return (
+        before.sentence == tokens[position].sentence == tokens[position - 2].sentence
+        and before.form.folded.endswith(("s", "x"))
+        and tokens[position - 2].form.folded in _PLURAL
+        and before.form.folded not in _PLURAL
+        and labels[position - 1].isdisjoint(_PEOPLE)
+    )
+
+
+def _is_moved(tokens: Sequence[Token], position: int) -> bool:
+    """Say whether *les* stands before a verb by which things are moved: ``les mettre dehors``."""
+    return (
+        tokens[position].form.folded == "les"
+        and position + 1 < len(tokens)
+        and tokens[position + 1].sentence == tokens[position].sentence
+        and tokens[position + 1].form.folded in _MOVES
+    )
+
+
+def _only_things_before(
+    tokens: Sequence[Token], labels: Sequence[frozenset[str]], position: int
+) -> bool:
+    """Say whether the text so far names things, nobody, and nothing that people sleep in."""
+    before = range(position)
+    return bool(position) and not any(
+        labels[other] & (_PEOPLE | _STAND_INS | {"{faible}"})
+        or tokens[other].form.folded in _DWELLINGS
+        for other in before
+    )

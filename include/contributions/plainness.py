@@ -21,7 +21,7 @@ from include.contributions.normalisation import (
     Vocabulary,
 )
 from include.contributions.patterns import Findings
-from include.contributions.people import is_quiet
+from include.contributions.people import OF_A_THING, is_quiet
 from include.municipality import Municipality
 
 NAME_REACH = 4
@@ -45,7 +45,7 @@ MAX_STRANGERS = 2
 STRANGER_LETTERS = 12
 """A longer unknown word may be several, written without their spaces."""
 
-EXPLAINED_BY_MASK = frozenset({"{licite}", "{cadre_licite}"})
+EXPLAINED_BY_MASK = frozenset({"{licite}", "{cadre_licite}", "{tournure}"})
 _TOWN = frozenset({"{lieu}", "{voisine}", "{autre_ville}", "{cadre}"})
 _SUBJECTS = frozenset(f"{{{category.value}}}" for category in Category)
 _SMALL_WORDS = frozenset(
@@ -82,6 +82,22 @@ _WITHIN = frozenset({"au", "du"})
 _LEADING = frozenset(
     {"a", "de", "d", "du", "vers", "depuis", "entre", "et", "ou", "sur", "derriere"}
 )
+_THROUGH = frozenset({"par", "via"})
+_WAYS = frozenset(
+    {"retour", "aller", "passer", "passe", "passant", "passent", "detour", "deviation", "sortie"}
+    | {
+        "acces",
+        "entree",
+        "itineraire",
+        "circuit",
+        "sens",
+        "boucle",
+        "trajet",
+        "descendre",
+        "monter",
+    }
+)
+"""Before *par* and a name, these say that it is a place's: ``retour par Kersigou``."""
 _PERSONS = frozenset({"{elu}", "{individu}", "{humain}", "{prenom}", "{civilite}", "{personne}"})
 _SPOKEN_OF = frozenset(
     {"{elu}", "{individu}", "{vous}", "{eux}", "{tiers}", "{groupe}", "{humain}"}
@@ -161,7 +177,13 @@ class Plainness:
                 if is_mild(tokens, labels, position):
                     continue
             elif klass.startswith(OF_THINGS) and (
-                _is_of_things(klass, tokens, position, people.get(token.sentence, _NOBODY))
+                _is_of_things(
+                    klass,
+                    tokens,
+                    position,
+                    people.get(token.sentence, _NOBODY),
+                    labels[max(0, position - 1)],
+                )
                 or _qualifies_a_thing(tokens, labels, position)
             ):
                 continue
@@ -244,6 +266,7 @@ class Plainness:
             return True
         return self._sounds_local(form.folded) and (
             before in _TOWARDS
+            or (before in _THROUGH and tokens[lead - 1].form.folded in _WAYS)
             or (before in _LEADING and (lead == 0 or labels[lead - 1].isdisjoint(_PERSONS)))
         )
 
@@ -280,7 +303,11 @@ def _people_by_sentence(reading: Reading, findings: Findings) -> dict[int, froze
 
 
 def _is_of_things(
-    klass: str, tokens: Sequence[Token], position: int, people: frozenset[str]
+    klass: str,
+    tokens: Sequence[Token],
+    position: int,
+    people: frozenset[str],
+    before: frozenset[str],
 ) -> bool:
     """Say whether a word that is said of things as well is said of one here."""
     kind = klass.removeprefix(OF_THINGS)
@@ -290,6 +317,7 @@ def _is_of_things(
         and position
         and form.endswith(("er", "ir", "re"))
         and tokens[position - 1].form.folded in _OBJECTS
+        and OF_A_THING not in before
     ):
         return False
     if kind == "soupcon" and any(
