@@ -160,10 +160,11 @@ _CONTACTS = (
 _PRICE = re.compile(r"(?:\d[\d .,]{0,9}\s?(?:€|£|\$|euros?\b|eur\b)|[€£$]\s?\d)", re.IGNORECASE)
 _RATE = re.compile(
     r"\d\s?(?:€|euros?\b|eur\b)\s?(?:/|par\b|la\b|le\b|(?:de )?l['’])\s?"
-    r"(?:nuit|nuitée|semaine|mois|heure|h|jour|séance)\b",
+    r"(?:nuit|nuitée|semaine|mois|heure|h|jour|séance)\b"
+    r"|\b(?:dès|à partir de)\s\d[\d .,]{0,9}\s?(?:€|euros?\b)",
     re.IGNORECASE,
 )
-"""A price for a time; in a text that tells nothing of it, it is an offer."""
+"""A price for a time, or the lowest one; in a text that tells nothing of it, it is an offer."""
 
 _PREDICATES = frozenset(
     {"est", "sont", "etait", "c", "on", "il", "ils", "faut", "nous", "ne", "n", "pas", "trop"}

@@ -210,3 +210,11 @@ def test_a_rent_that_is_too_high_is_no_offer():
     )
 
     assert validation.decision is Decision.ACCEPT
+
+
+def test_what_is_asked_for_may_be_a_noun_where_the_first_part_names_a_subject():
+    """*Nettoyage des trottoirs* asks, beside a subject of the first part; beside none it is no sign."""
+    asked = "Nettoyage des trottoirs du port et de la plage."
+
+    assert validate("La chose arrive au port.", asked).decision is Decision.ACCEPT
+    assert validate("La chose arrive le matin.", asked).decision is Decision.REVIEW

@@ -187,3 +187,44 @@ def test_the_same_words_said_of_things_cost_nothing():
         "La station d'épuration déborde.",
     ):
         assert validate(insert).decision is Decision.ACCEPT
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        pytest.param("Les panneaux penchent. Les mettre droits et les dégager.", id="things_moved"),
+        pytest.param("Les bancs anciens sont lourds.", id="old_things"),
+        pytest.param("Les maisons de pêcheurs sont humides.", id="houses_named_after_people"),
+        pytest.param("Des potiers exposent chez eux.", id="at_home"),
+        pytest.param("Il faut se battre auprès du département.", id="fight_for"),
+        pytest.param("Un poste reste sans candidat.", id="a_job"),
+        pytest.param("Je tourne en rond chez moi.", id="of_oneself"),
+        pytest.param("Ancien facteur, je connais le chemin.", id="former_trade"),
+        pytest.param("Le chien du voisin aboie.", id="a_dog"),
+        pytest.param("On ferme la baignade en août.", id="closed_beach"),
+        pytest.param("J'arrive de Lille et j'aimerais aider.", id="where_one_comes_from"),
+        pytest.param("Signer une charte avec les loueurs.", id="a_charter_between_others"),
+    ],
+)
+def test_ordinary_turns_cost_nothing(insert):
+    """A harsh word in a turn that is said of things or of oneself judges nobody."""
+    assert validate(insert).decision is Decision.ACCEPT
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        pytest.param("Des tentes sont au stade. Les dégager.", id="who_sleeps_there"),
+        pytest.param("Les gens débordent. Les dégager.", id="people_moved"),
+        pytest.param("Les anciens sont lourds.", id="the_old"),
+        pytest.param("Le chien du voisin vaut mieux que lui.", id="a_comparison"),
+        pytest.param("La conserverie tourne, mais le maire tourne en rond.", id="of_another"),
+        pytest.param("Ferme la.", id="silenced"),
+        pytest.param("Je sais que le maire ne sait rien.", id="what_one_knows_of_him"),
+        pytest.param("Le port mérite mieux que cette équipe.", id="deserves_better"),
+        pytest.param("La grosse du mercredi attend.", id="a_body"),
+    ],
+)
+def test_the_same_turns_said_of_somebody_go_to_a_person(insert):
+    """The turn is let through, the judgement is not."""
+    assert validate(insert).decision is Decision.REVIEW
