@@ -11,6 +11,7 @@ id that comes twice is answered twice, and ids (strings or integers) keep their 
 import argparse
 import codecs
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -118,7 +119,11 @@ def _embedded_reviewer() -> Reviewer:
     # Whoever brings a reviewer needs neither the engine nor its data files.
     from include.contributions.reviewer import embedded_reviewer  # noqa: PLC0415  see above
 
-    return embedded_reviewer()
+    reviewer = embedded_reviewer()
+    # The rules stay: a search for garbage among them would cost a quarter of each judgement.
+    gc.collect()
+    gc.freeze()
+    return reviewer
 
 
 def _judge_stream(source: str, target: str, reviewer: Reviewer) -> tuple[int, int]:
