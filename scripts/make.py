@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -23,6 +24,7 @@ import marked_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST, NEWEST = (3, 11), (3, 13)
@@ -31,9 +33,7 @@ DOMAIN_LOCK = ROOT / "requirements-domain.txt"
 WHOLE, DOMAIN = ROOT / ".venv", ROOT / ".venv-domain"
 SAMPLES = ROOT / "include" / "samples"
 NEEDED_GB = 3
-# Two processes: the end-to-end tests share one running system, mostly wait, and stay in one of them
-# (tests/conftest.py groups them); a second copy of that system would need another machine.
-AT_ONCE = ("-q", "-n", "2", "--dist", "loadgroup")
+STARTED: list[subprocess.Popen[bytes]] = []
 
 HELP = """\
 make run [DATA=folder] [ONESHOT=1]   judge contributions, read papers, in Airflow's UI
@@ -129,11 +129,23 @@ def test() -> int:
     """The domain in an environment without Airflow, then the rest; ARGS names some tests instead."""
     if arguments := extra_arguments():
         return in_environment("-m", "pytest", *arguments)
-    code = call(domain_environment(), "-m", "pytest", *AT_ONCE, "include", "tests/unit")
-    apart = {"unit", "services", "__pycache__"}
+    in_two = ["-q", "-n", "2", "--dist", "loadfile"]
+    code = call(domain_environment(), "-m", "pytest", *in_two, "include", "tests/unit")
+    apart = {"unit", "services", "e2e", "__pycache__"}
     folders = (each.name for each in (ROOT / "tests").iterdir() if each.is_dir())
     rest = [f"tests/{name}" for name in sorted(folders) if name not in apart]
-    return max(code, in_environment("-m", "pytest", "-m", "not services", *AT_ONCE, *rest))
+    python = whole_environment()
+    # The end-to-end tests share one running system and mostly wait: the others fill the time.
+    with tempfile.TemporaryFile("w+") as said:
+        end_to_end = start(python, "-m", "pytest", "-q", "tests/e2e", stdout=said)
+        try:
+            code = max(code, call(python, "-m", "pytest", "-q", "-m", "not services", *rest))
+        finally:
+            code = max(code, ended(end_to_end))
+            said.seek(0)
+            sys.stdout.write(said.read())
+            sys.stdout.flush()
+    return code
 
 
 def test_services() -> int:
@@ -227,16 +239,35 @@ def in_environment(*arguments: str) -> int:
 
 def call(python: str, *arguments: str) -> int:
     """Run Python in the project's folder; Ctrl-C goes to it, and its exit code is ours."""
+    return ended(start(python, *arguments))
+
+
+def start(python: str, *arguments: str, stdout: IO[str] | None = None) -> subprocess.Popen[bytes]:
+    """Start Python in the project's folder; told to end, it ends what it started first."""
     environ = dict(os.environ, PYTHONPATH=python_path())
     sys.stdout.flush()
-    process = subprocess.Popen([python, *list(arguments)], cwd=str(ROOT), env=environ)
-    # Told to end, it ends what it started first, which Python does for an interrupt only.
-    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+    process = subprocess.Popen(
+        [python, *list(arguments)], cwd=str(ROOT), env=environ, stdout=stdout
+    )
+    STARTED.append(process)
+    # Python ends what it started for an interrupt only.
+    signal.signal(signal.SIGTERM, _interrupt_all)
+    return process
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process; Ctrl-C goes to it as well."""
     while True:
         try:
             return process.wait()
         except KeyboardInterrupt:
             continue
+
+
+def _interrupt_all(*_: object) -> None:
+    for process in STARTED:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
 
 
 def python_path() -> str:

@@ -44,15 +44,6 @@ TEMPLATE = "participation_template_" + os.environ.get("PYTEST_XDIST_WORKER", "al
 """A migrated ledger without rows, one a process; each module's database is a copy of it."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, where tests run in several processes, what shares a system or a database."""
-    for item in items:
-        folder = item.path.parent
-        group = folder.name if folder == ROOT / "tests" / "e2e" else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 class Stranger(http.server.BaseHTTPRequestHandler):
     """Answers 200 to everything, as the api-server of another clone would."""
 
