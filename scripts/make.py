@@ -139,7 +139,7 @@ def test() -> int:
     with tempfile.TemporaryFile("w+") as said:
         end_to_end = start(python, "-m", "pytest", "-q", "tests/e2e", stdout=said)
         try:
-            code = max(code, call(python, "-m", "pytest", "-q", "-m", "not services", *rest))
+            code = max(code, call(python, "-m", "pytest", "-m", "not services", *in_two, *rest))
         finally:
             code = max(code, ended(end_to_end))
             said.seek(0)
