@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from participation.ledger.review import file_appeal
+from participation.ledger.appeals import file_appeal
 from participation.settings import Settings
 from tests.review_cases import ATTACK, REVIEW, TEMPLATE, answer, asked, decision, judged
 

@@ -27,11 +27,10 @@ from participation.ledger.attempt import Attempt
 from participation.ledger.figures import (
     checked_day_report,
     day_report,
-    differences,
-    recount,
     snapshot,
 )
 from participation.ledger.metrics import LOST, close_metric, note_deadline_miss, open_metric
+from participation.ledger.recount import differences, recount
 
 pytestmark = pytest.mark.postgres
 

@@ -9,9 +9,10 @@ import pytest
 from include.errors import ConfigurationError, PermanentError
 from include.review.model import Option, Person
 from participation.ledger import connect
+from participation.ledger.appeals import file_appeal
 from participation.ledger.books import reconcile
 from participation.ledger.delays import delays, waiting_times
-from participation.ledger.review import MAX_OPEN, Held, alive, file_appeal
+from participation.ledger.review import MAX_OPEN, Held, alive
 from tests.integration.review_steps import (
     DAY,
     PRECISION,

@@ -22,10 +22,10 @@ from include.ports import SourceFile
 from include.review.blind import is_blind
 from include.review.model import OPTION_LABELS, Option
 from participation.api.acting import MAX_BODY_BYTES, OWN_HEADER
+from participation.ledger.appeals import file_appeal
 from participation.ledger.attempt import Attempt
 from participation.ledger.loading import LedgerLoading
 from participation.ledger.metrics import close_metric, open_metric
-from participation.ledger.review import file_appeal
 from participation.operators.links import PagesLink
 from participation_plugin import ParticipationPlugin
 from tests.integration.document_steps import Steps, sha

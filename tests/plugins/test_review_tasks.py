@@ -16,7 +16,8 @@ from include.errors import LedgerUnavailableError, ProcessingError, TransientErr
 from include.review.model import OPTION_LABELS, Option
 from participation import review_tasks, steps
 from participation.defaults import DAG_DEFAULTS
-from participation.ledger.review import MAX_OPEN, Reviews, file_appeal
+from participation.ledger.appeals import file_appeal
+from participation.ledger.review import MAX_OPEN, Reviews
 from participation.operators import ask
 from participation.operators.ask import AskPersonOperator
 from tests.integration.review_steps import TOWN, add_case, state

@@ -14,9 +14,9 @@ from include.contributions.model import STATES
 from include.contributions.story import ContributionList, Filters, Story
 from participation.api.acting import body_of, of_our_page
 from participation.api.serving import CATEGORIES, HEADERS, REVIEW, Sight, View, ask, storable
+from participation.ledger.appeals import MAX_CHARACTERS, AppealRefusedError, file_appeal
 from participation.ledger.connection import Connection
 from participation.ledger.contribution_pages import LedgerContributionPages
-from participation.ledger.review import MAX_APPEAL_CHARACTERS, AppealRefusedError, file_appeal
 
 ANALYSIS = "contribution_analysis"
 """Whoever may start it may have a contribution analysed again."""
@@ -71,7 +71,7 @@ class Appeal(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: Annotated[str, Field(min_length=1, max_length=500)]
-    words: Annotated[str, Field(max_length=MAX_APPEAL_CHARACTERS)]
+    words: Annotated[str, Field(max_length=MAX_CHARACTERS)]
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""The figures of a day, read from the ledger, and the same figures counted a second way.
+"""The figures of a day, read from the ledger and held against a second count.
 
 :func:`checked_day_report` is what the publishing step calls: one snapshot, both counts, and a loud
 error when they differ.
@@ -7,59 +7,32 @@ error when they differ.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
-from psycopg import sql
 from psycopg.pq import TransactionStatus
-from psycopg.rows import dict_row
 
-from include.contributions.model import (
-    STATES,
-    Article,
-    Assessment,
-    Classification,
-    Evidence,
-    Validation,
-    quoted_once,
-)
+from include.contributions.model import STATES
 from include.contributions.report import (
-    LISTED_PER_CATEGORY,
     LISTED_PER_SECTION,
-    TEXT_SHOWN_CHARACTERS,
-    AcceptedText,
-    Case,
     CategoryCount,
-    CategoryTexts,
-    CitizenText,
     DayReport,
     EngineVersion,
-    Finding,
-    HumanDecision,
     Measure,
     Notice,
     OldestOpen,
-    QuarantinedItem,
     SampleEvaluation,
     StepTime,
-    figures_of,
     ordered_categories,
 )
-from include.contributions.wording import (
-    failure_words,
-    late_words,
-    note_sentences,
-    score_place,
-)
+from include.contributions.wording import failure_words, late_words, score_place
 from include.errors import ReconciliationError
-from include.pages import Listing
 from participation.ledger.connection import Connection
+from participation.ledger.day_texts import DayTexts
 from participation.ledger.delays import delays
 from participation.ledger.outages import rules_alone
-from participation.ledger.recorded import read_output
-
-Row = dict[str, Any]
+from participation.ledger.recorded import Row, named_rows
+from participation.ledger.recount import differences, recount
 
 MAX_NOTICES = 50
 """Different warnings listed on a page; a run that warns of more needs its log."""
@@ -114,88 +87,6 @@ CATEGORY_COUNTS = """
 SELECT category, second_category, state, count(*) AS n FROM contribution
 WHERE municipality = %(municipality)s AND received_on = %(day)s
 GROUP BY category, second_category, state
-"""
-
-ACCEPTED = """
-SELECT contribution_id, place, state_changed_at AS since, NULL::text AS reason
-FROM (SELECT contribution_id, state_changed_at,
-             row_number() OVER (PARTITION BY category
-                                ORDER BY received_at, contribution_id) AS place
-      FROM contribution
-      WHERE municipality = %(municipality)s AND received_on = %(day)s
-        AND state = 'accepted') AS numbered
-WHERE place <= %(per_category)s
-"""
-
-CASES = """
-SELECT c.contribution_id, k.reason, coalesce(k.opened_at, c.state_changed_at) AS since,
-       row_number() OVER (ORDER BY coalesce(k.opened_at, c.state_changed_at),
-                                   c.contribution_id) AS place
-FROM contribution c
-LEFT JOIN review_case k ON k.contribution_id = c.contribution_id AND k.closed_at IS NULL
-WHERE c.municipality = %(municipality)s AND c.received_on = %(day)s AND c.state = %(state)s
-ORDER BY place LIMIT %(limit)s
-"""
-
-LISTED = """
-WITH picked AS ({picked})
-SELECT p.since, p.reason,
-       extract(epoch FROM clock_timestamp() - p.since)::float8 AS waited_s,
-       c.contribution_id, c.category, c.second_category, c.declared_category,
-       left(c.constat_factuel, %(characters)s) AS constat_factuel,
-       left(c.idees_ameliorations, %(characters)s) AS idees_ameliorations,
-       length(c.constat_factuel) + length(c.idees_ameliorations) AS characters, c.metadata,
-       v.output AS validation, k.output AS classification,
-       d.decided_by, d.reason AS decision_reason
-FROM picked p JOIN contribution c USING (contribution_id)
-LEFT JOIN LATERAL ({judged_validate}) AS v ON true
-LEFT JOIN LATERAL ({judged_classify}) AS k ON true
-LEFT JOIN LATERAL (SELECT decided_by, reason FROM decision
-                   WHERE contribution_id = c.contribution_id
-                   ORDER BY decision_id DESC LIMIT 1) AS d ON true
-ORDER BY p.place, c.contribution_id
-"""
-
-JUDGED = """
-SELECT output FROM step_result r
-WHERE r.item_id = c.contribution_id AND r.step = {step} AND r.input_hash = c.input_hash
-  AND (c.state_rubric IS NULL OR r.rubric_version = c.state_rubric)
-ORDER BY r.created_at DESC LIMIT 1
-"""
-"""Once a person decided there is no rubric on the contribution: then the latest answer is shown."""
-
-DECISIONS = """
-WITH standing AS (
-    SELECT DISTINCT ON (d.contribution_id) d.* FROM decision d JOIN contribution c
-    USING (contribution_id)
-    WHERE c.municipality = %(municipality)s AND c.received_on = %(day)s
-    ORDER BY d.contribution_id, d.decision_id DESC
-)
-SELECT count(*) OVER () AS total, s.outcome, s.decided_by, s.reason, s.statement, s.decided_at,
-       c.contribution_id,
-       left(c.constat_factuel, %(characters)s) AS constat_factuel,
-       left(c.idees_ameliorations, %(characters)s) AS idees_ameliorations,
-       length(c.constat_factuel) + length(c.idees_ameliorations) AS characters, c.metadata
-FROM standing s JOIN contribution c USING (contribution_id)
-ORDER BY s.decided_at DESC, s.decision_id DESC LIMIT %(limit)s
-"""
-
-QUARANTINE = """
-SELECT * FROM (
-    SELECT q.kind, coalesce(q.uri, f.uri, '?') AS uri, q.locator, q.reason, q.detail,
-           left(q.raw, %(characters)s) AS raw, q.created_at AS since, q.contribution_id, q.step
-    FROM quarantine q LEFT JOIN source_file f USING (file_id)
-    WHERE q.municipality = %(municipality)s AND q.received_on = %(day)s
-      AND q.kind = 'record' AND q.resolved_at IS NULL
-    UNION ALL
-    SELECT 'contribution', coalesce(q.uri, c.source), coalesce(q.locator, c.external_id),
-           coalesce(q.reason, '?'), coalesce(q.detail, ''), '',
-           coalesce(q.created_at, c.state_changed_at), c.contribution_id, q.step
-    FROM contribution c
-    LEFT JOIN quarantine q ON q.contribution_id = c.contribution_id AND q.resolved_at IS NULL
-    WHERE c.municipality = %(municipality)s AND c.received_on = %(day)s
-      AND c.state = 'quarantined'
-) AS items ORDER BY since, uri, locator LIMIT %(limit)s
 """
 
 STEP_TIMES = """
@@ -283,69 +174,6 @@ WHERE municipality = %(municipality)s AND state IN ('pending', 'review', 'refusa
 ORDER BY received_at, contribution_id LIMIT 1
 """
 
-RECOUNT = """
-WITH texts AS (
-    SELECT c.contribution_id, c.state, c.category,
-           (SELECT count(*) FROM receipt r WHERE r.contribution_id = c.contribution_id) AS receipts
-    FROM contribution c
-    WHERE (c.municipality, c.received_on) = (%(municipality)s, %(day)s::date)
-), entries AS (
-    SELECT state, category, receipts FROM texts
-    UNION ALL
-    SELECT 'quarantined', NULL, NULL FROM quarantine
-    WHERE (municipality, received_on, kind) = (%(municipality)s, %(day)s::date, 'record')
-      AND resolved_at IS NULL
-)
-SELECT count(*) FILTER (WHERE receipts IS NULL OR receipts > 0) AS loaded,
-       coalesce(sum(receipts), 0)::bigint - count(*) FILTER (WHERE receipts > 0) AS duplicates,
-       count(*) FILTER (WHERE state = 'pending') AS pending,
-       count(*) FILTER (WHERE state = 'accepted') AS accepted,
-       count(*) FILTER (WHERE state = 'review') AS review,
-       count(*) FILTER (WHERE state = 'refusal_proposed') AS refusal_proposed,
-       count(*) FILTER (WHERE state = 'refused') AS refused,
-       count(*) FILTER (WHERE state = 'quarantined') AS quarantined,
-       count(*) AS sum,
-       (SELECT count(DISTINCT contribution_id) FROM decision
-        WHERE contribution_id IN (SELECT contribution_id FROM texts)) AS decisions,
-       (SELECT coalesce(jsonb_object_agg(name, n), '{}')
-        FROM (SELECT coalesce(category, 'none') AS name, count(*) AS n
-              FROM texts GROUP BY 1) AS named) AS categories,
-       (SELECT coalesce(jsonb_object_agg(name, n), '{}')
-        FROM (SELECT coalesce(category, 'none') AS name, count(*) AS n
-              FROM texts WHERE state = 'accepted' GROUP BY 1) AS named) AS accepted_categories
-FROM entries
-"""
-
-
-RECOUNT_DELAYS = """
-WITH asked AS (
-    SELECT c.received_at, EXISTS (
-        SELECT FROM step_result s
-        WHERE (s.item_id, s.step, s.input_hash) = (c.contribution_id, 'validate', c.input_hash)
-          AND s.created_at = (SELECT max(created_at) FROM step_result t
-                              WHERE (t.item_id, t.step, t.input_hash)
-                                    = (s.item_id, s.step, s.input_hash)
-                                AND t.rubric_version = coalesce(c.state_rubric, t.rubric_version))
-          AND s.rubric_version = coalesce(c.state_rubric, s.rubric_version)
-          AND (s.output -> 'review_reason' = '"mention_de_groupe"'
-               OR EXISTS (SELECT FROM jsonb_array_elements(
-                              CASE jsonb_typeof(s.output -> 'evidence') WHEN 'array'
-                              THEN s.output -> 'evidence' ELSE '[]' END) AS e
-                          WHERE strpos(e ->> 'rule', 'groupe') > 0
-                             OR left(e ->> 'rule', 14) = 'discrimination'))) AS is_group
-    FROM contribution c
-    WHERE c.municipality = %(municipality)s AND c.state = ANY('{review,refusal_proposed}')
-)
-SELECT k.name, count(a.received_at)::int AS waiting,
-       (array_agg(a.received_at ORDER BY a.received_at)
-        FILTER (WHERE a.received_at IS NOT NULL))[(count(a.received_at)::int + 1) / 2]
-       AS median_since,
-       (array_agg(a.received_at ORDER BY a.received_at))[1] AS oldest_since
-FROM (VALUES ('group', true), ('others', false)) AS k (name, is_group)
-LEFT JOIN asked a ON a.is_group = k.is_group
-GROUP BY k.name
-"""
-
 
 def checked_day_report(connection: Connection, municipality: str, day: date) -> DayReport:
     """Return the report of a day after counting it twice in one snapshot.
@@ -378,32 +206,6 @@ def day_report(connection: Connection, municipality: str, day: date) -> DayRepor
         return _Reader(connection, municipality, day).report()
 
 
-def recount(connection: Connection, municipality: str, day: date) -> dict[str, Any]:
-    """Count the same day again with other SQL; keys as in ``report.figures_of``."""
-    names = {"municipality": municipality, "day": day}
-    row = _rows(connection, RECOUNT, names)[0]
-    delays = {
-        each.pop("name"): {
-            key: value.astimezone(UTC).isoformat(timespec="milliseconds")
-            if isinstance(value, datetime)
-            else value
-            for key, value in each.items()
-        }
-        for each in _rows(connection, RECOUNT_DELAYS, names)
-    }
-    return {"municipality": municipality, "day": day.isoformat(), **row, "delays": delays}
-
-
-def differences(report: DayReport, counted: Mapping[str, Any]) -> list[str]:
-    """Say where the report's figures differ from a recount; empty when they agree."""
-    figures = figures_of(report)
-    return [
-        f"{name}: report {figures.get(name)!r}, recount {value!r}"
-        for name, value in counted.items()
-        if figures.get(name) != value
-    ]
-
-
 @contextmanager
 def snapshot(connection: Connection) -> Iterator[None]:
     """Read everything in the block from one moment of the ledger.
@@ -428,8 +230,6 @@ class _Reader:
             "municipality": municipality,
             "day": day,
             "limit": LISTED_PER_SECTION,
-            "per_category": LISTED_PER_CATEGORY,
-            "characters": TEXT_SHOWN_CHARACTERS,
             "notices": MAX_NOTICES,
         }
 
@@ -441,6 +241,7 @@ class _Reader:
         }
         states["quarantined"] += entries["broken"]
         categories = self._categories()
+        texts = DayTexts(self.connection, self.municipality, self.day)
         return DayReport(
             municipality=self.municipality,
             day=self.day,
@@ -450,11 +251,11 @@ class _Reader:
             duplicates=entries["duplicates"],
             file_entries=(files["announced"], files["found"]),
             categories=categories,
-            accepted=self._accepted(categories),
-            waiting=self._cases("review", states["review"]),
-            refusals=self._cases("refusal_proposed", states["refusal_proposed"]),
-            decisions=self._decisions(),
-            quarantine=Listing(self._quarantine(), states["quarantined"]),
+            accepted=texts.accepted(categories),
+            waiting=texts.cases("review", states["review"]),
+            refusals=texts.cases("refusal_proposed", states["refusal_proposed"]),
+            decisions=texts.decisions(),
+            quarantine=texts.quarantine(states["quarantined"]),
             notices=self._notices(states),
             steps=self._steps(),
             engines=self._engines(),
@@ -464,8 +265,8 @@ class _Reader:
             delays=delays(self.connection, self.municipality),
         )
 
-    def _rows(self, query: str | sql.Composed, **more: Any) -> list[Row]:
-        return _rows(self.connection, query, self.names | more)
+    def _rows(self, query: str, **more: Any) -> list[Row]:
+        return named_rows(self.connection, query, self.names | more)
 
     def _categories(self) -> tuple[CategoryCount, ...]:
         first: dict[str | None, dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -474,38 +275,6 @@ class _Reader:
             if row["second_category"] is not None:
                 first[row["second_category"]]["as_second"] += row["n"]
         return ordered_categories({key: CategoryCount(key, **n) for key, n in first.items()})
-
-    def _accepted(self, categories: tuple[CategoryCount, ...]) -> tuple[CategoryTexts, ...]:
-        texts: dict[str | None, list[AcceptedText]] = defaultdict(list)
-        for row in self._rows(_listed(ACCEPTED)):
-            texts[row["category"]].append(_accepted(row))
-        return tuple(
-            CategoryTexts(row.category, Listing(tuple(texts[row.category]), row.accepted))
-            for row in categories
-            if row.accepted
-        )
-
-    def _cases(self, state: str, total: int) -> Listing[Case]:
-        rows = self._rows(_listed(CASES), state=state) if total else []
-        return Listing(tuple(_case(row) for row in rows), total)
-
-    def _decisions(self) -> Listing[HumanDecision]:
-        rows = self._rows(DECISIONS)
-        decisions = tuple(
-            HumanDecision(
-                text=_text(row),
-                outcome=row["outcome"],
-                decided_by=row["decided_by"],
-                reason=row["reason"],
-                statement=row["statement"],
-                decided_at=row["decided_at"],
-            )
-            for row in rows
-        )
-        return Listing(decisions, rows[0]["total"] if rows else 0)
-
-    def _quarantine(self) -> tuple[QuarantinedItem, ...]:
-        return tuple(QuarantinedItem(**row) for row in self._rows(QUARANTINE))
 
     def _notices(self, states: Mapping[str, int]) -> tuple[Notice, ...]:
         pending = [Notice("Contribution pas encore analysée", states["pending"])]
@@ -541,28 +310,10 @@ class _Reader:
         return None
 
 
-def _rows(connection: Connection, query: str | sql.Composed, names: Row) -> list[Row]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, names).fetchall()
-
-
-def _listed(picked: str) -> sql.Composed:
-    return sql.SQL(LISTED).format(
-        picked=sql.SQL(picked),
-        judged_validate=sql.SQL(JUDGED).format(step=sql.Literal("validate")),
-        judged_classify=sql.SQL(JUDGED).format(step=sql.Literal("classify")),
-    )
-
-
 def _standing(state: str) -> str:
     if state == "accepted":
         return "accepted"
     return "waiting" if state in WAITING_STATES else "other"
-
-
-def _text(row: Row) -> CitizenText:
-    noted = row | {"notes": note_sentences(row["metadata"])}
-    return CitizenText(**{name.name: noted[name.name] for name in fields(CitizenText)})
 
 
 def _failure(row: Row) -> Notice:
@@ -572,56 +323,6 @@ def _failure(row: Row) -> Notice:
 
 def _late(row: Row) -> Notice:
     return Notice(late_words(row["alert"]), 1, f"{row['dag_id']}, {row['run_id']} : {row['alert']}")
-
-
-def _accepted(row: Row) -> AcceptedText:
-    _, problem = read_output(Classification, row["classification"])
-    return AcceptedText(
-        text=_text(row),
-        category=row["category"],
-        second_category=row["second_category"],
-        declared_category=row["declared_category"],
-        decided_by=row["decided_by"],
-        problem=problem,
-    )
-
-
-def _case(row: Row) -> Case:
-    validation, problem = read_output(Validation, row["validation"])
-    reasons = (row["decision_reason"], row["reason"], validation and validation.review_reason)
-    reason = next((reason for reason in reasons if reason), "")
-    return Case(
-        text=_text(row),
-        category=row["category"],
-        since=row["since"],
-        waited_s=row["waited_s"],
-        reason=reason or ("" if validation else "raison non enregistrée"),
-        reasoning=validation.reasoning if validation else "",
-        findings=_findings(validation) if validation else (),
-        problem=problem,
-    )
-
-
-def _findings(validation: Validation) -> tuple[Finding, ...]:
-    """Name each article in question once, with its sentence and the words quoted for it."""
-    quotes: dict[Article, list[Evidence]] = defaultdict(list)
-    for evidence in validation.evidence:
-        if evidence.article is not None:
-            quotes[evidence.article].append(evidence)
-    messages = {violation.article: violation.message for violation in validation.violations}
-    doubtful = [
-        article
-        for article, found in validation.assessed.items()
-        if found in (Assessment.DOUBTFUL, Assessment.VIOLATED)
-    ]
-    return tuple(
-        Finding(
-            article=article,
-            message=messages.get(article, ""),
-            quotes=tuple(quoted_once(quotes[article])),
-        )
-        for article in dict.fromkeys([*messages, *doubtful, *list(quotes)])
-    )
 
 
 def _measures(scores: Any, prefix: str = "") -> Iterator[Measure]:

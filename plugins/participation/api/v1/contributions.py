@@ -129,7 +129,7 @@ class AppealRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: Annotated[str, StringConstraints(min_length=1, max_length=appeals.MAX_WORDS)]
+    text: Annotated[str, StringConstraints(min_length=1, max_length=appeals.MAX_CHARACTERS)]
 
     @field_validator("text")
     @classmethod
