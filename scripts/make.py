@@ -33,6 +33,8 @@ DOMAIN_LOCK = ROOT / "requirements-domain.txt"
 WHOLE, DOMAIN = ROOT / ".venv", ROOT / ".venv-domain"
 SAMPLES = ROOT / "include" / "samples"
 NEEDED_GB = 3
+TESTS_FAILED = 1
+"""What pytest answers when tests failed. Anything else, such as an interrupt, ends the run."""
 STARTED: list[subprocess.Popen[bytes]] = []
 
 HELP = """\
@@ -129,28 +131,59 @@ def test() -> int:
     """The domain in an environment without Airflow, then the rest; ARGS names some tests instead."""
     if arguments := extra_arguments():
         return in_environment("-m", "pytest", *arguments)
-    in_two = ["-q", "-n", "2", "--dist", "loadfile"]
-    code = call(domain_environment(), "-m", "pytest", *in_two, "include", "tests/unit")
+    in_two = ["-n", "2", "--dist", "loadfile"]
+    domain = Part("domain", domain_environment(), ["include", "tests/unit"])
+    code = domain.once_more(call(domain.python, *domain.command, *in_two))
+    python = whole_environment()
     apart = {"unit", "services", "e2e", "__pycache__"}
     folders = (each.name for each in (ROOT / "tests").iterdir() if each.is_dir())
-    rest = [f"tests/{name}" for name in sorted(folders) if name not in apart]
-    python = whole_environment()
+    others = [f"tests/{name}" for name in sorted(folders) if name not in apart]
+    rest = Part("rest", python, ["-m", "not services", *others])
+    end_to_end = Part("end-to-end", python, ["tests/e2e"])
     # The end-to-end tests share one running system and mostly wait: the others fill the time.
     with tempfile.TemporaryFile("w+") as said:
-        end_to_end = start(python, "-m", "pytest", "-q", "tests/e2e", stdout=said)
+        process = start(python, *end_to_end.command, stdout=said)
         try:
-            code = max(code, call(python, "-m", "pytest", "-m", "not services", *in_two, *rest))
+            code_of_rest = call(python, *rest.command, *in_two)
         finally:
-            code = max(code, ended(end_to_end))
+            code_of_end_to_end = ended(process)
             said.seek(0)
             sys.stdout.write(said.read())
             sys.stdout.flush()
-    return code
+    again = (rest.once_more(code_of_rest), end_to_end.once_more(code_of_end_to_end))
+    return max(code, *again)
 
 
 def test_services() -> int:
     """What needs tools of the system."""
-    return in_environment("-m", "pytest", "-m", "services", *extra_arguments())
+    if arguments := extra_arguments():
+        return in_environment("-m", "pytest", "-m", "services", *arguments)
+    services = Part("services", whole_environment(), ["-m", "services"])
+    return services.once_more(call(services.python, *services.command))
+
+
+class Part:
+    """A part of the tests, which remembers apart from the others what failed in it."""
+
+    def __init__(self, name: str, python: str, chosen: Sequence[str]) -> None:
+        self.name = name
+        self.python = python
+        cache = f"cache_dir=.pytest_cache/{name}"
+        self.command = ["-m", "pytest", "-q", "-o", cache, *chosen]
+
+    def once_more(self, code: int) -> int:
+        """Run again, one by one, the tests that failed; the code that counts.
+
+        Tests of real processes wait for them with a limit, which a busy machine may break. What fails
+        alone as well has failed, and both outputs are there to read.
+        """
+        if code != TESTS_FAILED:
+            return code
+        print(
+            f"Some tests of the part {self.name} failed; once more, nothing beside them:",
+            flush=True,
+        )
+        return call(self.python, *self.command, "--last-failed")
 
 
 def lint() -> int:

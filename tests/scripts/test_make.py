@@ -177,3 +177,39 @@ def test_clean_removes_the_state_folder_it_knows(clone):
     assert (answer.returncode, answer.stderr) == (0, "")
     assert not state.exists()
     assert (clone / "README.md").exists()
+
+
+SOME_TESTS = """
+import pathlib
+import pytest
+
+TRIES = pathlib.Path(__file__).with_name("tries")
+
+
+@pytest.mark.parametrize("name", ["sound", "busy", "broken"])
+def test_some(name):
+    tries = TRIES.read_text().split() if TRIES.exists() else []
+    TRIES.write_text(" ".join([*tries, name]))
+    assert name == "sound" or (name == "busy" and "busy" in tries)
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "code", "tries"),
+    [
+        pytest.param("sound", 0, "sound", id="nothing_failed"),
+        pytest.param("sound or busy", 0, "sound busy busy", id="one_passes_alone"),
+        pytest.param("busy or broken", 1, "busy broken busy broken", id="one_never_passes"),
+    ],
+)
+def test_what_failed_is_tried_once_more(tmp_path, monkeypatch, chosen, code, tries):
+    """A busy machine does not make a tree red, and a broken test always does."""
+    (tmp_path / "test_some.py").write_text(SOME_TESTS)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    monkeypatch.setattr(make, "ROOT", tmp_path)
+    part = make.Part("some", sys.executable, ["-k", chosen, "test_some.py"])
+
+    answer = part.once_more(make.call(part.python, *part.command))
+
+    assert answer == code
+    assert (tmp_path / "tries").read_text() == tries
