@@ -208,7 +208,7 @@ class ThemeExtractor:
         return joined
 
     def _place_length(self, tokens: Sequence[Token], at: int) -> int:
-        for length in range(LONGEST_PLACE, 0, -1):
+        for length in range(min(LONGEST_PLACE, len(tokens) - at), 0, -1):
             if " ".join(each.folded for each in tokens[at : at + length]) in self.places:
                 return length
         return 0

@@ -91,6 +91,12 @@ def test_places_called_after_persons_are_themes(extractor):
     assert "école Pierre Le Lec" in _labels(extractor.of_document(text))
 
 
+@pytest.mark.parametrize("last", ["Sainte-Evette", "pointe du Raz", "quai Anatole France", "port"])
+def test_a_text_may_end_with_a_place(extractor, last):
+    """The name of a place as the very last word is a place like any other, and no error."""
+    assert extractor.of_document(f"{FILLER} La réunion publique a lieu à {last}")
+
+
 def test_a_theme_longer_than_the_ledger_holds_is_left_out(extractor):
     """Somebody's word of thousands of letters, said often; the others are found."""
     word = "interminable" * 500
