@@ -42,6 +42,7 @@ SELECT count(*)::int, coalesce(sum(page_count), 0)::int, coalesce(sum(pages_read
        (SELECT count(*)::int FROM participation.chunk WHERE NOT is_parent)
 FROM participation.document
 """
+FAILED = "SELECT dag_id, reason FROM participation.run_outcome WHERE state = 'failed'"
 TOUCHED = """
 SELECT (SELECT max(parsed_at) FROM participation.document),
        (SELECT max(chunk_id) FROM participation.chunk),
@@ -110,9 +111,9 @@ def _one(count: int) -> dict[str, Any]:
         with system.ledger() as ledger, meter.TreeMeter(system.guard.pid) as seen:
             began = time.time()
             _taken_in(system, "first")
-            wait_for(lambda: _number(ledger, INDEXED) >= count, LIMIT_S, "the whole index", 1)
+            wait_for(lambda: _going(ledger, INDEXED) >= count, LIMIT_S, "the whole index", 1)
             indexed = time.time()
-            wait_for(lambda: _number(ledger, GATHERED), LIMIT_S, "the dataset", 1)
+            wait_for(lambda: _going(ledger, GATHERED), LIMIT_S, "the dataset", 1)
             gathered = time.time()
             faults = _faults(ledger, made)
             searched = _searches(ledger, made)
@@ -156,6 +157,14 @@ def _taken_in(system: RealSystem, name: str) -> None:
     state = system.finished(INTAKE, f"scale-{name}", LIMIT_S)
     if state != "success":
         raise NotInTimeError(f"{INTAKE} ended as {state}: {system.said()}")
+
+
+def _going(ledger: Connection, query: str) -> int:
+    """Ask for a number that still grows, as long as no run has failed."""
+    failed = ledger.execute(FAILED).fetchall()
+    if failed:
+        raise RuntimeError("; ".join(f"{dag} failed: {reason}" for dag, reason in failed))
+    return _number(ledger, query)
 
 
 def _number(ledger: Connection, query: str) -> int:
