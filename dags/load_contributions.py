@@ -5,8 +5,8 @@ with two receipts, a broken record is set aside with file, line and reason, a ha
 
 * **Reads** the inbox (`PARTICIPATION_INBOX`: forms, mails, a Facebook export), and the issues and
   discussions of GitHub repositories where the connection `participation_github` names some. **Writes**
-  `contribution`, `receipt`, `quarantine`, `source_file`, `load`, `web_source`. An empty inbox is
-  skipped, not failed.
+  `contribution`, `receipt`, `quarantine`, `source_file`, `load`, `web_source`. An empty inbox, or one of
+  papers alone, is skipped, not failed.
 * **GitHub** is an HTTP connection: host `api.github.com`, password a token that may read issues and
   discussions, extra `{"repository": "owner/name", "kinds": ["issues", "discussions"]}` (`repository`
   may be a list). An unchanged repository costs one request. Its task stands beside the inbox and never

@@ -25,7 +25,7 @@ class UnreadableSourceError(PermanentError):
 
 
 class EmptySourceError(UnreadableSourceError):
-    """A folder holds no file yet: an error for who named it, an ordinary hour for an inbox."""
+    """A folder holds no contributions yet: an error for who named it, an ordinary hour for an inbox."""
 
 
 class UnreadableRecordError(PermanentError):

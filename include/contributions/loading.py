@@ -164,7 +164,7 @@ def load_folder(
 
     Raises:
         UnreadableSourceError: The path does not exist, or nothing under it can be read; nothing was
-            stored. An :class:`include.errors.EmptySourceError` where there is no file at all.
+            stored. An :class:`include.errors.EmptySourceError` where no file can hold contributions.
         RefusedFilesError: The store refused some files for a reason that stays; all others are
             stored, and the load is closed.
         TransientError: The store went away; another load takes up what this one did not store.
@@ -239,10 +239,11 @@ def _inspect(root: Path, now: datetime) -> _Findings:
             findings.notices.append(f"{name}: vanished while the folder was read.")
         except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
             findings.notices.append(f"{name}: cannot be read ({_cause(error)}).")
+    # An inbox of papers alone is an ordinary one: they are another DAG's work.
+    kind = UnreadableSourceError if findings.notices else EmptySourceError
     if findings.foreign:
         findings.notices.append(_left_alone(findings.foreign))
     if not findings.readable and not findings.waiting:
-        kind = UnreadableSourceError if findings.notices else EmptySourceError
         why = f" ({' '.join(findings.notices[:3])})" if findings.notices else ""
         raise kind(
             f"{absolute_name(root)}: nothing to load{why}; put JSON, JSONL or CSV files or the form's "

@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from include.contributions import loading
 from include.contributions.loading import RefusedFilesError, load_folder
 from include.contributions.model import BrokenRecord, Category, Record, content_hash
-from include.errors import LedgerUnavailableError, UnreadableSourceError, is_transient
+from include.errors import (
+    EmptySourceError,
+    LedgerUnavailableError,
+    UnreadableSourceError,
+    is_transient,
+)
 from include.ports import LoadCounts
 from tests.shared_data import shared_data
 
@@ -270,6 +275,19 @@ def test_operators_read_one_language(tmp_path, store):
 
     assert "photo.png: of no known form, left alone" in str(caught.value)
     assert str(caught.value).isascii()
+
+
+def test_papers_alone_are_an_empty_inbox_and_a_broken_file_is_not(tmp_path, store):
+    """The hourly load of a folder of papers finds nothing to do; a file it cannot read is its business."""
+    put(tmp_path, "arrete.pdf", b"%PDF-1.7\n")
+
+    with pytest.raises(EmptySourceError, match="read by document_intake"):
+        load_folder(tmp_path, store, now=NOW)
+
+    (tmp_path / "a.json").symlink_to("a.json")
+    with pytest.raises(UnreadableSourceError, match="a link out of the folder") as caught:
+        load_folder(tmp_path, store, now=NOW)
+    assert not isinstance(caught.value, EmptySourceError)
 
 
 def test_only_waiting_files_are_no_error(tmp_path, store):
