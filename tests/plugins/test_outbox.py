@@ -1,6 +1,7 @@
 """What other services insert is announced whole, by a router and a watcher that lose nothing."""
 
 import asyncio
+import time
 from datetime import date, timedelta
 
 import pytest
@@ -127,6 +128,51 @@ def test_restored_rows_are_read_though_their_numbers_lie_in_the_future(ledger, w
     assert watch(Store()) == 1
     found = outbox.waiting_days(ledger, TOWN, None)
     assert outbox.mark_announced(ledger, TOWN, None, found.snapshot) == 1
+
+
+async def heard(trigger, happen):
+    """Start a trigger that only notifications wake, let things happen, and return its first event."""
+    events = trigger.run()
+    first = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0.5)
+    await asyncio.to_thread(happen)
+    return (await asyncio.wait_for(first, 15)).payload
+
+
+def only_notified(topic):
+    trigger = PostgresOutboxTrigger(topic, poll_interval_s=600)
+    trigger.asset_state_store = Store()
+    return trigger
+
+
+@pytest.mark.usefixtures("watch")
+def test_a_crowd_of_other_notifications_holds_nobody_up(ledger):
+    """A step that ends behind 500 events of the one before it wakes the next step at once."""
+
+    def busy_writer():
+        for number in range(500):
+            outbox.announce(ledger, outbox.DOCUMENT_PARSED, {"document_id": str(number)})
+            time.sleep(0.002)
+        outbox.announce(ledger, outbox.INDEX_LIVE, {"index_id": 1})
+
+    found = asyncio.run(heard(only_notified(outbox.INDEX_LIVE), busy_writer))
+
+    assert found["rows"] == [{"index_id": 1}]
+
+
+@pytest.mark.usefixtures("watch")
+def test_a_row_that_was_held_back_is_told_of_when_it_is_free(ledger, ledger_dsn):
+    """An older transaction that ends is no notification, and the row does not wait for the next poll."""
+
+    def overtake():
+        with connect(ledger_dsn) as slow, slow.transaction():
+            slow.execute("SELECT pg_current_xact_id()")
+            outbox.announce(ledger, outbox.INDEX_LIVE, {"index_id": 2})
+            time.sleep(1)
+
+    found = asyncio.run(heard(only_notified(outbox.INDEX_LIVE), overtake))
+
+    assert found["rows"] == [{"index_id": 2}]
 
 
 def test_the_ledgers_own_role_may_ask_for_the_cluster(ledger):

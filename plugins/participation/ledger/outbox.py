@@ -24,10 +24,13 @@ REVIEW_DUE = "review_due"
 WEBHOOK_DUE = "webhook_due"
 """Topic of the rows that the ledger writes by itself when a partner is to be told something."""
 
-_NEW_ROWS = """
-SELECT xid::text, outbox_id, payload FROM participation.outbox
-WHERE topic = %(topic)s AND emitter IS NULL
+_BEHIND = """
+FROM participation.outbox WHERE topic = %(topic)s AND emitter IS NULL
   AND (xid, outbox_id) > (%(xid)s::xid8, %(outbox_id)s)
+"""
+
+_NEW_ROWS = f"""
+SELECT xid::text, outbox_id, payload {_BEHIND}
   AND xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY xid, outbox_id LIMIT %(limit)s
 """
@@ -124,3 +127,13 @@ async def new_rows(
     names = {"topic": topic, "xid": xid, "outbox_id": outbox_id, "limit": limit}
     cursor = await connection.execute(_NEW_ROWS, names)
     return await cursor.fetchall()
+
+
+async def is_withheld(
+    connection: AsyncConnection[Any], topic: str, xid: str, outbox_id: int
+) -> bool:
+    """Say whether a row is there that :func:`new_rows` does not give yet."""
+    names = {"topic": topic, "xid": xid, "outbox_id": outbox_id}
+    cursor = await connection.execute(f"SELECT EXISTS (SELECT {_BEHIND})", names)
+    row = await cursor.fetchone()
+    return bool(row and row[0])

@@ -16,6 +16,12 @@ WATERMARK = "watermark"
 BATCH = 500
 RECONNECT_S = 5.0
 
+SETTLE_S = 0.2
+"""After a notification: its neighbours are seen by the same look."""
+
+WITHHELD_S = 0.5
+"""Until the next look at a row that an older transaction, still open, holds back."""
+
 MAX_IDS = 50
 
 MAX_ROWS_BYTES = 7 * 1024
@@ -108,14 +114,16 @@ class PostgresOutboxTrigger(BaseEventTrigger):
                     )
                     await self._remember(cluster, xid, outbox_id)
                     await asyncio.sleep(self.gather_s)
+                elif await outbox.is_withheld(connection, self.topic, xid, outbox_id):
+                    # Nobody notifies when the transaction that it waits for ends.
+                    await asyncio.sleep(WITHHELD_S)
                 else:
                     await self._sleep(connection)
 
     async def _sleep(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        # A row may have arrived while its transaction was still open to others: look again soon
-        # after a notification instead of waiting for the next one.
         async for _ in connection.notifies(timeout=self.poll_interval_s, stop_after=1):
-            await asyncio.sleep(0.2)
+            pass  # a busy writer's notifications come many at once, and one look answers them all
+        await asyncio.sleep(SETTLE_S)
 
     async def _watermark(self, cluster: str, newest: int) -> tuple[str, int]:
         """Return where to go on; the beginning when it was noted for numbers that no longer count."""
