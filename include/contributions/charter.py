@@ -110,6 +110,7 @@ _BESIDE = _ORIGIN | frozenset(
 )
 """What stands before a neighbouring town that one works with, comes from or is compared to."""
 
+_CONDITIONAL_ENDINGS = ("rait", "raient")
 _ASKING_ENDINGS = (*_INFINITIVE_ENDINGS, "ez")
 _BEFORE_INFINITIVE = frozenset(
     {"nous", "en", "y", "les", "la", "le", "l", "se", "s", "leur", "lui", "ne"}
@@ -419,10 +420,12 @@ class Charter:
         if capitals <= self._limits["max_capitals_share"] * self._limits["min_capitals"]:
             return False
         letters = sum(map(str.isalpha, text))
-        return (
-            letters >= self._limits["min_capitals"]
-            and capitals / letters > self._limits["max_capitals_share"]
-        )
+        if letters < self._limits["min_capitals"]:
+            return False
+        share = capitals / letters
+        # Who writes nothing else has a habit, or a key that is stuck; who shouts adds to it.
+        is_habit = share >= self._limits["min_habit_share"] and text.count("!") <= 1
+        return share > self._limits["max_capitals_share"] and not is_habit
 
     def _strange_sentences(self, words: Sequence[Token]) -> Iterator[Doubt]:
         sentences: dict[int, list[Token]] = {}
@@ -790,9 +793,21 @@ def _infinitives(reading: Reading) -> Iterator[RuleHit]:
                 _INFINITIVE_ENDINGS if second < 0 or token.start < second else _ASKING_ENDINGS
             )
             and following.sentence == token.sentence
-            and (following.form.folded in _DETERMINERS or 0 <= second < token.start)
+            and (
+                following.form.folded in _DETERMINERS
+                or 0 <= second < token.start
+                or _is_conditional(tokens, position)
+            )
         ):
             yield RuleHit(_INFINITIVE, position, position + 1)
+
+
+def _is_conditional(tokens: Sequence[Token], position: int) -> bool:
+    """Say whether a sentence says what would be: ``Éteindre de 23 h à 5 h ferait des économies``."""
+    return any(
+        tokens[other].form.folded.endswith(_CONDITIONAL_ENDINGS)
+        for other in sentence_of(tokens, position)
+    )
 
 
 def _offers(reading: Reading, findings: Findings) -> Iterator[Doubt]:

@@ -131,6 +131,7 @@ _DETERMINERS = frozenset(
 )
 _OBJECTS = frozenset({"le", "la", "les", "l", "lui", "leur", "nous", "vous", "te", "me"})
 _FIGURE = re.compile(r"\d+(?:[a-z]{1,3}\d*)?|\d+(?:eme|ere|emes)|[a-z]{1,3}\d{1,4}|(?:[ivx]+)e")
+_ELIDED = ("d", "l", "j", "n", "s", "c", "m", "t", "qu")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -217,7 +218,11 @@ class Plainness:
         if own & _SUBJECTS:
             return True
         folded = tokens[position].form.folded
-        if klass == UNKNOWN and (_FIGURE.fullmatch(folded) or _presents_itself(tokens, position)):
+        if klass == UNKNOWN and (
+            _FIGURE.fullmatch(folded)
+            or _presents_itself(tokens, position)
+            or (not tokens[position].capital and self._lacks_an_apostrophe(folded))
+        ):
             return True
         return klass in {UNKNOWN, "nom", "sensible"} and self.is_place_name(
             tokens, labels, position
@@ -278,6 +283,9 @@ class Plainness:
             and not self._veiled(folded)
             and not any(self._vocabulary.is_listed(word) for word in _one_edit(folded))
         )
+
+    def _lacks_an_apostrophe(self, folded: str) -> bool:
+        return not self._veiled(folded) and any(map(self._vocabulary.is_common, _elided(folded)))
 
     def _slip(self, folded: str) -> bool:
         """Say whether an unknown word is one edit away from a common plain word and from no harm."""
@@ -389,6 +397,14 @@ def _is_after_way(tokens: Sequence[Token], labels: Sequence[frozenset[str]], pos
         if not name and behind.form.folded not in _SMALL_WORDS:
             return False
     return False
+
+
+def _elided(word: str) -> Iterator[str]:
+    """What follows a small word whose apostrophe is missing: ``dautre``, ``quon``, ``sadresse``."""
+    for small in _ELIDED:
+        rest = word.removeprefix(small)
+        if rest != word and len(rest) > 1 and rest[0] in "aeiouyh":
+            yield rest
 
 
 def _one_edit(word: str) -> Iterator[str]:

@@ -32,6 +32,12 @@ def validate(insert):
         pytest.param("Devinez qui habite au bout.", "gens.sous-entendu", id="hint"),
         pytest.param("Bravo à la mairie.", "gens.ironie", id="irony"),
         pytest.param("On finira par le frapper.", "mot.chose.violence", id="threat"),
+        pytest.param("Qu'on les renvoie chez eux.", "gens.expulser", id="they_sent_away"),
+        pytest.param("Ces gens ne se lavent guère.", "gens.codes", id="dirty"),
+        pytest.param("Logez ceux qui n'ont jamais cotisé.", "gens.codes", id="no_worker"),
+        pytest.param("Vider le foyer de ses occupants.", "gens.codes", id="emptied"),
+        pytest.param("Un type venu de Charente y traîne.", "gens.codes", id="some_fellow"),
+        pytest.param("Vous avez vendu la place.", "personnes.vous", id="readers_accused"),
     ],
 )
 def test_a_sentence_on_people_in_plain_words_goes_to_a_person(insert, rule):
@@ -55,6 +61,15 @@ def test_a_sentence_on_people_in_plain_words_goes_to_a_person(insert, rule):
         pytest.param("Ma fille a glissé, elle dit que la pierre bouge.", id="she_was_named"),
         pytest.param("Les parents attendent dehors.", id="people_in_general"),
         pytest.param("Il manque un banc et il faut une lampe.", id="nobody"),
+        pytest.param("Qu'on nomme un référent pour les clubs.", id="somebody_named"),
+        pytest.param("Je me permets d'attirer votre attention sur la cale.", id="attention"),
+        pytest.param("Vous avez abattu les pins du parking.", id="decision_told"),
+        pytest.param("Mesdames et messieurs les élus, je propose un abri.", id="salutation"),
+        pytest.param("Il faut loger une infirmière remplaçante.", id="some_stand_in"),
+        pytest.param("Un bénévole par boîte à livres suffirait.", id="box_and_not_drink"),
+        pytest.param("Il reste une balançoire sans siège.", id="seat_and_no_salute"),
+        pytest.param("Un projet pareil existe en Mayenne.", id="another_county"),
+        pytest.param("Il faudrait dautres bancs quon voit de larrêt.", id="apostrophes"),
     ],
 )
 def test_people_in_their_frames_cost_nothing(insert):
@@ -228,3 +243,16 @@ def test_ordinary_turns_cost_nothing(insert):
 def test_the_same_turns_said_of_somebody_go_to_a_person(insert):
     """The turn is let through, the judgement is not."""
     assert validate(insert).decision is Decision.REVIEW
+
+
+@pytest.mark.parametrize(
+    ("text", "decision"),
+    [
+        pytest.param(f"{LOCAL} {IDEA}".upper(), Decision.ACCEPT, id="habit"),
+        pytest.param(f"{LOCAL} {IDEA} !!".upper(), Decision.REVIEW, id="shouted"),
+        pytest.param(f"{LOCAL.upper()} Il faut un banc.", Decision.REVIEW, id="raised_voice"),
+    ],
+)
+def test_capitals_throughout_are_a_habit(text, decision):
+    """Who writes in capitals alone is read like anybody; who raises the voice is not."""
+    assert embedded_reviewer().validate(Contribution("c", text)).decision is decision
