@@ -1,8 +1,8 @@
 """The pages in a real browser: what axe-core finds, that nothing is cut off, and answers by keyboard."""
 
+import importlib.resources
 import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +16,6 @@ from tests.services import chromium
 from tests.services.chromium import Browser
 
 pytestmark = [pytest.mark.services, pytest.mark.postgres]
-
-AXE = "axe-core@4.14.1"
 
 SIZES = {"screen": (1280, 900), "phone": (390, 844)}
 
@@ -48,19 +46,9 @@ AROUND = (
 
 
 @pytest.fixture(scope="module")
-def axe(need_tool: Callable[[str], NoReturn], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Fetch axe-core by npm into a folder of its own and return its source."""
-    if shutil.which("npm") is None:
-        need_tool("npm")
-    folder = tmp_path_factory.mktemp("axe")
-    done = subprocess.run(
-        ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), AXE],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        need_tool(f"{AXE} from the npm registry")
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+def axe() -> str:
+    """Return the script of axe-core."""
+    return (importlib.resources.files("axe_core_python") / "axe.min.js").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
