@@ -649,6 +649,22 @@ def test_the_log_is_append_only(ledger, table):
             ledger.execute(statement)
 
 
+def test_what_may_not_be_changed_cannot_be_emptied(ledger):
+    """Laws 5 and 7: TRUNCATE asks no trigger of a row, so each such table refuses it by one of its own."""
+    kept = ledger.execute(
+        "SELECT DISTINCT event_object_table FROM information_schema.triggers"
+        " WHERE trigger_schema = 'participation' AND event_manipulation = 'DELETE'"
+        " AND action_statement LIKE '%refuse_change()'"
+    ).fetchall()
+
+    assert {"decision", "state_change", "dataset", "workflow_step_result"} <= {
+        each[0] for each in kept
+    }
+    for (table,) in kept:
+        with pytest.raises(psycopg.errors.RestrictViolation, match=f"{table} is append-only"):
+            ledger.execute(f"TRUNCATE {table} CASCADE")
+
+
 @pytest.mark.parametrize(
     "loss",
     [
