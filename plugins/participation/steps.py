@@ -224,6 +224,8 @@ def step_task(
     )
     run.__annotations__ = {}
     del run.__wrapped__
+    # A docket may name a text by its first words, or be the result of one: neither belongs in a log.
+    task_arguments.setdefault("show_return_value_in_logs", False)
     # A mapped task does not take its function's docstring by itself.
     task_arguments.setdefault("doc_md", inspect.getdoc(function))
     return decorator(multiple_outputs=False, **task_arguments)(run)

@@ -15,6 +15,7 @@ pytest.importorskip("airflow", reason="DAG tests need Airflow")
 
 from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 from airflow.sdk.serde import deserialize
 from airflow.serialization.serialized_objects import DagSerialization
@@ -111,6 +112,19 @@ def test_every_task_explains_itself_and_ends(dag_id, task_id):
     assert task.doc_md
     assert bool(task.execution_timeout) is ((dag_id, task_id) != (REVIEW, "ask"))
     assert isinstance(task.retry_policy, ParticipationRetryPolicy)
+
+
+@pytest.mark.parametrize(("dag_id", "task_id"), TASKS, ids=lambda part: part)
+def test_no_log_repeats_what_a_task_hands_on(dag_id, task_id):
+    """Law 7: the subject of a question and the result of one text hold a citizen's words.
+
+    Airflow writes what a Python task returns into the task's log and the scheduler's, unless told not to.
+    """
+    task = BAG.dags[dag_id].get_task(task_id)
+
+    arguments = getattr(task, "partial_kwargs", None) or vars(task)
+    if isinstance(task, PythonOperator) or "python_callable" in arguments:
+        assert arguments.get("show_return_value_in_logs") is False
 
 
 def timetable(schedule):
