@@ -38,6 +38,11 @@ def validate(insert):
         pytest.param("Vider le foyer de ses occupants.", "gens.codes", id="emptied"),
         pytest.param("Un type venu de Charente y traîne.", "gens.codes", id="some_fellow"),
         pytest.param("Vous avez vendu la place.", "personnes.vous", id="readers_accused"),
+        pytest.param("On garderait le jardin entre blancs.", "gens.codes", id="among_whites"),
+        pytest.param("Que les familles gardent leurs épaves.", "gens.codes", id="the_old"),
+        pytest.param("On a élu une portée de cochons.", "gens.codes", id="a_litter"),
+        pytest.param("Laissons le budget aux hommes.", "gens.codes", id="left_to_men"),
+        pytest.param("Ma boutique du quai solde ses maillots.", "pub.vente", id="own_shop"),
     ],
 )
 def test_a_sentence_on_people_in_plain_words_goes_to_a_person(insert, rule):
