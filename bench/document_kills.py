@@ -19,7 +19,16 @@ from typing import Any
 import psutil
 import psycopg
 
-from bench.kills import RESUME_LIMIT_S, find, kill, living, patiently, title
+from bench.kills import (
+    RESUME_LIMIT_S,
+    children_of,
+    find,
+    kill,
+    living,
+    parent_of,
+    patiently,
+    title,
+)
 from bench.real_system import RealSystem, wait_for
 from include.documents.embedding import bm25
 from include.documents.model import document_id
@@ -221,9 +230,9 @@ def kill_round(system: RealSystem, target: str, *, seed: int, number: int) -> Do
 
 def readers(system: RealSystem) -> list[psutil.Process]:
     """List the processes that read papers now: forks of those that were started for it."""
-    below = living(system.supervisor.children(recursive=True))
+    below = children_of(system.supervisor, recursive=True)
     starters = {each.pid for each in below if STARTER in title(each)}
-    return [each for each in below if STARTER in title(each) and each.ppid() in starters]
+    return [each for each in below if STARTER in title(each) and parent_of(each) in starters]
 
 
 def reads(reader: psutil.Process, ids: list[str]) -> bool:
@@ -347,7 +356,8 @@ def _kill_in_the_middle(
     reader = wait_for(reading, END_LIMIT_S, "the reader of the long paper", 0.02)
     with system.ledger() as ledger:
         killed_at = _now(ledger)
-    done.pids = [reader.pid if done.target == "reader" else psutil.Process(reader.ppid()).ppid()]
+    starter = psutil.Process(parent_of(reader))
+    done.pids = [reader.pid if done.target == "reader" else parent_of(starter)]
     kill(done.pids[0])
     if done.target == "task":
         wait_for(lambda: not living([reader]), 10, "the end of the orphaned reader")

@@ -12,6 +12,7 @@ import psycopg
 
 from bench.real_system import ANALYSIS, RealSystem, faults_of_day, insert, made_texts, wait_for
 from participation.ledger.connection import Connection
+from processes import is_living
 
 TARGETS = (
     "task",
@@ -134,7 +135,7 @@ def find(system: RealSystem, target: str, ledger: Connection) -> list[int]:
             " ORDER BY backend_start DESC LIMIT 1"
         ).fetchone()
         return [int(row[0])] if row else []
-    children = living(system.supervisor.children())
+    children = children_of(system.supervisor)
     daemons = {
         "postgres": [p for p in children if _name(p) == "postgres"],
         "api-server": [p for p in children if _is_api_server(title(p))],
@@ -151,12 +152,12 @@ def find(system: RealSystem, target: str, ledger: Connection) -> list[int]:
 def _below(
     system: RealSystem, scheduler: list[psutil.Process], target: str
 ) -> list[psutil.Process]:
-    below = [p for each in scheduler for p in living(each.children(recursive=True))]
+    below = [p for each in scheduler for p in children_of(each, recursive=True)]
     workers = [p for p in below if _is_worker(p)]
     if target == "executor":
-        parents = {p.ppid() for p in workers} - {p.pid for p in scheduler}
+        parents = {parent_of(p) for p in workers} - {p.pid for p in scheduler}
         return [p for p in below if p.pid in parents]
-    tasks = [(w, t) for w in workers for t in living(w.children()) if _holds_ledger(system, t)]
+    tasks = [(w, t) for w in workers for t in children_of(w) if _holds_ledger(system, t)]
     return [w if target == "worker" else t for w, t in tasks]
 
 
@@ -196,7 +197,23 @@ def title(process: psutil.Process) -> str:
 
 def living(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Leave out what ended or only waits to be buried."""
-    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in processes if is_living(process)]
+
+
+def children_of(process: psutil.Process, *, recursive: bool = False) -> list[psutil.Process]:
+    """List the living children of a process; none of one that is gone."""
+    try:
+        return living(process.children(recursive=recursive))
+    except psutil.Error:
+        return []
+
+
+def parent_of(process: psutil.Process) -> int:
+    """Return the pid of a process's parent; 0 for one that is gone."""
+    try:
+        return int(process.ppid())
+    except psutil.Error:
+        return 0
 
 
 def kill(pid: int) -> None:

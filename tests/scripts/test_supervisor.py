@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from processes import is_living
+
 pytestmark = pytest.mark.airflow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,7 +119,7 @@ def listens(process):
 
 def gone(processes):
     _, alive = psutil.wait_procs(processes, timeout=60)
-    return [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in alive if is_living(process)]
 
 
 @pytest.fixture(scope="module")
