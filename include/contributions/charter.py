@@ -110,6 +110,7 @@ _BESIDE = _ORIGIN | frozenset(
 )
 """What stands before a neighbouring town that one works with, comes from or is compared to."""
 
+_BETWEEN_WORDS = frozenset({"", " ", "'", "’", "-"})
 _CONDITIONAL_ENDINGS = ("rait", "raient")
 _ASKING_ENDINGS = (*_INFINITIVE_ENDINGS, "ez")
 _BEFORE_INFINITIVE = frozenset(
@@ -744,15 +745,16 @@ class Charter:
     def _evidence(self, text: str, doubts: Iterable[Doubt]) -> tuple[Evidence, ...]:
         """Quote each span of a rule once, in the order of the text."""
         spans = {(hit.start, hit.end, hit.rule): hit for hit in doubts if hit.end > hit.start}
+        reasons = {(hit.rule, hit.start): hit.reason for hit in spans.values()}
         of_rule: dict[str, list[tuple[int, int]]] = {}
         for start, end, rule in spans:
             of_rule.setdefault(rule, []).append((start, end))
-        whole = [(*span, rule) for rule, found in of_rule.items() for span in outermost(found)]
+        whole = [(*span, rule) for rule, found in of_rule.items() for span in _joined(text, found)]
         chosen = sorted(whole)[:MAX_EVIDENCE]
         return tuple(
             Evidence(
                 rule=rule,
-                article=self._article_of(spans[start, end, rule].reason),
+                article=self._article_of(reasons[rule, start]),
                 start=start,
                 end=end,
                 quote=text[start:end],
@@ -767,7 +769,7 @@ class Charter:
         return Article(reason) if reason else None
 
     def _quotes(self, text: str, doubts: Sequence[Doubt]) -> str:
-        spans = outermost((hit.start, hit.end) for hit in doubts if hit.end > hit.start)
+        spans = _joined(text, [(hit.start, hit.end) for hit in doubts if hit.end > hit.start])
         words = dict.fromkeys(f"« {_one_line(text[start:end])} »" for start, end in spans)
         return ", ".join(list(words)[: int(self._limits["quotes_in_reasoning"])])
 
@@ -923,6 +925,20 @@ def _by_sentence(reading: Reading, hits: Iterable[EntryHit]) -> dict[int, list[E
     for hit in hits:
         found.setdefault(reading.tokens[hit.first].sentence, []).append(hit)
     return found
+
+
+def _joined(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Make one quote of words that stand side by side: ``c'est prouvé``, not each of the three."""
+    begun: tuple[int, int] | None = None
+    for start, end in sorted(outermost(spans)):
+        if begun and text[begun[1] : start] in _BETWEEN_WORDS:
+            begun = begun[0], end
+            continue
+        if begun:
+            yield begun
+        begun = start, end
+    if begun:
+        yield begun
 
 
 def _one_line(quote: str) -> str:

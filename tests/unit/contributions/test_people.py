@@ -261,3 +261,11 @@ def test_the_same_turns_said_of_somebody_go_to_a_person(insert):
 def test_capitals_throughout_are_a_habit(text, decision):
     """Who writes in capitals alone is read like anybody; who raises the voice is not."""
     assert embedded_reviewer().validate(Contribution("c", text)).decision is decision
+
+
+def test_words_side_by_side_are_one_quote():
+    """A moderator reads what was said, not its words one by one."""
+    validation = validate("La nappe est polluée, c'est prouvé.")
+
+    assert "c'est prouvé" in {item.quote for item in validation.evidence}
+    assert "« c'est prouvé »" in validation.reasoning
