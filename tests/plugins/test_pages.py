@@ -414,6 +414,8 @@ def test_an_empty_town_is_told_so(see):
 
     assert "Rien n&#39;a encore été reçu." in shown
     assert '<svg class="flow' not in shown
+    assert "Aucune contribution en trente jours." in shown
+    assert "Le jour le plus chargé" not in shown
     for path in (
         "/contributions",
         "/review",
@@ -455,6 +457,7 @@ def test_the_quarantine_says_why_and_the_way_back(see, doors, ledger):
     shown = see("/quarantine")
 
     assert "61\u00a0entrées mises de côté" in shown
+    assert ", ligne 59</p>" in shown
     assert "le programme s&#39;est arrêté net" in shown
     assert 'data-rerun="form:1"' in shown
     assert "le déposer de nouveau" in shown
