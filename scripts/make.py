@@ -315,7 +315,7 @@ def extra_arguments() -> list[str]:
 
 def whole_environment() -> str:
     """Python of the environment that holds everything."""
-    return ready(WHOLE, LOCK, "about 200 MB to download, 0.8 GB on disk, one to four minutes")
+    return ready(WHOLE, LOCK, "about 200 MB to download, 1.1 GB on disk, one to four minutes")
 
 
 def domain_environment() -> str:
